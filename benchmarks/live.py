@@ -2,12 +2,13 @@
 
 Run: env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/live.py [--quick] [--json FILE]
 
-CPU time of one thread. "warm": ways take turns in blocks of 100 requests, as in a service that does nothing else; "cold": at
-every request, so that each finds the caches full of the other's items. The event is observed and the next list asked for, with the person's own items, a
-third of the catalogue that may not be shown, and two items more left out. implicit answers the same request by
-``recommend(recalculate_user=True, filter_already_liked_items=True, filter_items=...)`` on the same factors with one
-thread and one BLAS thread; it is handed the matrix row, and is told nothing of time. Its filter takes a list of items,
-so the ineligible third is such a list (``filters``), or is left out (``none``), which is its best case.
+CPU time of one thread. "warm": ways take turns in blocks of 100 requests, as in a service that does nothing else;
+"cold": at every request, so that each finds the caches full of the other's items. The event is observed and the next
+list asked for, with the person's own items, a third of the catalogue that may not be shown, and two items more left
+out. implicit answers the same request by ``recommend(recalculate_user=True, filter_already_liked_items=True,
+filter_items=...)`` on the same factors with one thread and one BLAS thread; it is handed the matrix row, and is told
+nothing of time. Its filter takes a list of items, so the ineligible third is such a list (``filters``), or is left out
+(``none``), which is its best case.
 """
 
 import argparse
@@ -206,15 +207,14 @@ def main():
             part = measure(n_items, history, calls // 4 if history == 300 else calls, place)
             rows += part
             for row in part:
-                print(
-                    f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['heat']:5} {row['p50_us']:9.1f} {row['p99_us']:9.1f}",
-                    flush=True,
-                )
+                named = f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['heat']:5}"
+                print(f"{named} {row['p50_us']:9.1f} {row['p99_us']:9.1f}", flush=True)
         opened = opening(n_items, folder) if Path("/proc/self/smaps").exists() else None
     if opened:
         print(
-            f"a snapshot of {opened['bytes'] / 2**20:.0f} MB opened by three workers: {np.median(opened['seconds']):.2f} s to "
-            f"the first list; {opened['resident']:.0f} MB of it mapped in each, {opened['proportional']:.0f} MB per worker"
+            f"a snapshot of {opened['bytes'] / 2**20:.0f} MB opened by three workers: "
+            f"{np.median(opened['seconds']):.2f} s to the first list; {opened['resident']:.0f} MB of it mapped in each, {opened['proportional']:.0f} MB "
+            "per worker"
         )
     lines = []
     for history in (20, 60, 300):
@@ -226,8 +226,8 @@ def main():
             ratios = [theirs[name] / ours[name] for name in ("p50_us", "p99_us")]
             good = ours["p99_us"] < 1000 and ratios[1] >= 5
             lines.append(
-                f"{'reached' if good else 'MISSED':8} {way:16} history {history:4d}: p99 {ours['p99_us']:6.0f} us (< 1000); "
-                f"implicit / ours at p50 {ratios[0]:.1f}, at p99 {ratios[1]:.1f} (>= 5)"
+                f"{'reached' if good else 'MISSED':8} {way:16} history {history:4d}: p99 {ours['p99_us']:6.0f} us "
+                f"(< 1000); implicit / ours at p50 {ratios[0]:.1f}, at p99 {ratios[1]:.1f} (>= 5)"
             )
     print("\n".join(["", *lines]))
     path = Path(options.json)

@@ -1,4 +1,4 @@
-"""One person at a time gives what the batch gives on the same log; what is observed is folded in whatever order it came."""
+"""One person at a time gives what the batch gives on the same log, in whatever order events came."""
 
 import asyncio
 import datetime as dt
@@ -310,7 +310,7 @@ def test_the_next_touch_is_the_first_of_the_batch_plan():
 def test_consent_that_is_withdrawn_a_second_ago_stops_messages_and_the_newest_wins():
     live, _, _ = touching()
     at = "2025-03-01T12:00:00Z"
-    user = next(u for u in data().audience.users.ids[:60].tolist() if (t := live.next_touch(u, at)) is not None)
+    user = next(u for u in data().audience.users.ids[:60].tolist() if live.next_touch(u, at) is not None)
     channel = live.next_touch(user, at).channel
 
     def consent(yes, when, event_id=None):

@@ -167,7 +167,7 @@ def test_what_is_no_snapshot_is_refused(tmp_path):
         Snapshot(factors(), audience=pd.DataFrame())
     with pytest.raises(StorageError, match="holds a FactorModel"):
         Snapshot.open(om.save(factors(), tmp_path / "a"))
-    with pytest.raises(ParameterError, match="file form|kind of value|register"):
+    with pytest.raises(ParameterError, match=r"file form|kind of value|register"):
         Snapshot(factors(), timing=object()).save(tmp_path / "b")
     assert not (tmp_path / "b").exists()
 

@@ -182,7 +182,7 @@ def test_a_reader_in_the_way_of_an_erasure_is_named_and_it_ends_later(tmp_path):
     other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM events").fetchone()
-    with pytest.raises(StorageError, match="journal may still hold bytes|cannot be used"):
+    with pytest.raises(StorageError, match=r"journal may still hold bytes|cannot be used"):
         store.erase(["p1"])
     assert store.read("p1") == (0, ())
     other.close()

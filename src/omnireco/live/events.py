@@ -81,7 +81,7 @@ class Event(NamedTuple):
         return self.at_us, not bare, 0 if bare else self.item, self.channel, self.event, value, self.event_id
 
     def body(self) -> bytes:
-        """Return what a store keeps besides the person, the event's id and its instant: a list, without its empty end."""
+        """Return what a store keeps besides person, event id and instant: a list, without its empty end."""
         found = [self.event, self.channel, self.item, self.value, self.consent, self.purpose, self.refers_to]
         while found[-1] is None:
             found.pop()

@@ -107,9 +107,11 @@ class Live:
         Models and tables, as a batch job made them.
     rules : Rules, optional
     store : Store, optional
-        Where events are kept: :class:`MemoryStore` by default, :class:`SQLiteStore` or :class:`RedisStore` to keep them.
+        Where events are kept: :class:`MemoryStore` by default; :class:`SQLiteStore` or :class:`RedisStore` outlive the
+        process.
     key : bytes, optional
-        16 to 64 secret bytes that turn ids into pseudonyms before they reach the store. Keep it elsewhere than the data.
+        16 to 64 secret bytes that turn ids into pseudonyms before they reach the store. Keep it elsewhere than the
+        data.
 
     Notes
     -----
@@ -546,7 +548,7 @@ class _Served:
         return any(one.item in self.known for one in reversed(person.before(now)))
 
     def check(self, events: list[tuple[Any, Event]]) -> None:
-        """Refuse events that no request could be answered with: items of another kind, and no value where it is weighed."""
+        """Refuse events that no request could be answered with: items of another kind, or without a value."""
         if self.text is not None:
             items = [event.item for _, event in events if event.item is not None]
             if wrong := sum(isinstance(item, str) != self.text for item in items):

@@ -18,7 +18,7 @@ from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.live.events import ACTIVITY, Event
 
-__all__ = ["Person", "Message"]
+__all__ = ["Message", "Person"]
 
 _AT = attrgetter("at_us")
 _GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""What a factor model computes of its factors before it answers, kept in the snapshot: workers share it, and start at once."""
+"""What a factor model computes of its factors before it answers, kept in the snapshot for workers to share."""
 
 from __future__ import annotations
 

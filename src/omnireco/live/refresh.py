@@ -26,8 +26,9 @@ __all__ = ["refitted", "updated"]
 def updated(model: FactorModel, data: Any, *, threads: int | None = None) -> FactorModel:
     """Return a factor model that knows the items of newer data too; the items that it knew keep their vectors.
 
-    People need no update: each is placed by their history when they ask. A new item is placed by those who chose it: its
-    vector is the one that a sweep of ALS over the items would give it, with the people where the known items place them.
+    People need no update: each is placed by their history when they ask. A new item is placed by those who chose it:
+    its vector is the one that a sweep of ALS over the items would give it, with people where the known items place
+    them.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ def updated(model: FactorModel, data: Any, *, threads: int | None = None) -> Fac
     Notes
     -----
     The fold-in of Hu, Koren and Volinsky's equation 5, from the side of the items. Exact, deterministic; time O(cells +
-    people x factors^2). Items that only strangers chose, people without a known item, stay out: nothing places them. After
-    some weeks fit again: :func:`refitted` starts from the model.
+    people x factors^2). Items that only strangers chose, people without a known item, stay out: nothing places them.
+    After some weeks fit again: :func:`refitted` starts from the model.
 
     Examples
     --------

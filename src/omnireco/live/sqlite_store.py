@@ -30,11 +30,10 @@ _ABANDONED: list[sqlite3.Connection] = []  # a forked child must not close what 
 
 
 class SQLiteStore(Store):
-    """Events of people in one file: what is acknowledged survives a killed process, and with ``durable="power"`` a
-    power cut.
+    """Events of people in one file: what is acknowledged survives a killed process.
 
-    Any number of threads and processes of one machine may read and write; readers do not wait for the writer (WAL).
-    A child that was forked opens the file anew.
+    With ``durable="power"`` it survives a power cut too. Any number of threads and processes of one machine may read
+    and write; readers do not wait for the writer (WAL). A child that was forked opens the file anew.
 
     Parameters
     ----------
