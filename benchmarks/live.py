@@ -213,8 +213,8 @@ def main():
     if opened:
         print(
             f"a snapshot of {opened['bytes'] / 2**20:.0f} MB opened by three workers: "
-            f"{np.median(opened['seconds']):.2f} s to the first list; {opened['resident']:.0f} MB of it mapped in each, {opened['proportional']:.0f} MB "
-            "per worker"
+            f"{np.median(opened['seconds']):.2f} s to the first list; {opened['resident']:.0f} MB mapped in each, "
+            f"{opened['proportional']:.0f} MB per worker"
         )
     lines = []
     for history in (20, 60, 300):

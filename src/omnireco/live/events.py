@@ -96,10 +96,11 @@ class Event(NamedTuple):
 def events_of(rows: Iterable[tuple[str, int, bytes]]) -> list[Event]:
     """Return the events of (event id, instant, body), as stores keep them."""
     listed = list(rows)
-    bodies = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
+    bodies: list[list[Any]] = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
     found = []
     for (event_id, at_us, _), body in zip(listed, bodies, strict=True):
-        event, channel, item, value, consent, purpose, refers_to = (*body, *_EMPTY[: 7 - len(body)])
+        whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
+        event, channel, item, value, consent, purpose, refers_to = whole
         found.append(Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to))
     return found
 

@@ -65,7 +65,8 @@ class RedisStore(Store):
     def __init__(self, url: str = "redis://localhost:6379/0", *, prefix: str = "omnireco:") -> None:
         if not isinstance(url, str) or not isinstance(prefix, str):
             raise ParameterError(f"url and prefix must be texts. Got {shown(type(url))} and {shown(type(prefix))}.")
-        self._url, self._prefix, self._client, self._pid = url, prefix, None, 0
+        self._url, self._prefix, self._pid = url, prefix, 0
+        self._client: Any = None
         self._call("ping")
 
     def __repr__(self) -> str:
@@ -182,8 +183,7 @@ class RedisStore(Store):
         return self._safe(getattr(self._db(), verb), *first, *arguments)
 
     def _safe(self, call: Any, *arguments: Any) -> Any:
-        import redis
-
+        redis: Any = require("redis", extra="redis", purpose="RedisStore")
         try:
             return call(*arguments)
         except redis.RedisError as error:
