@@ -23,8 +23,8 @@ import omnireco as om
 
 MARKER = "zz-SECRET-777"  # every id of a person begins with it
 ROOMS = (
-    *("adapters", "causal", "choices", "data", "evaluation", "files", "identity", "journeys", "models", "planning"),
-    *("plotting", "testing", "timing", "worlds"),
+    *("adapters", "causal", "choices", "data", "evaluation", "files", "identity", "journeys", "live", "models"),
+    *("planning", "plotting", "testing", "timing", "worlds"),
 )
 
 # Values that doors, fit and other verbs build from codes: their constructors trust what they are given.

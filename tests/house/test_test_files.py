@@ -45,6 +45,7 @@ ELSEWHERE = {
         ("omnireco.plotting.results", "omnireco.plotting.gains"),
         ("unit/test_plotting.py", "one file of pictures, whatever they draw"),
     ),
+    "omnireco.live.answers": ("unit/test_live.py", "tuples that the verbs of Live return"),
     "omnireco.live.drift": ("unit/test_refresh.py", "when to refresh, and how, are one subject"),
     **dict.fromkeys(
         ("omnireco.live.sqlite_store", "omnireco.live.redis_store"),

@@ -1,8 +1,9 @@
 """Live: one person at a time, with what they did a second ago, safe to store and to share."""
 
 from omnireco._moved import explain_unknown_names
+from omnireco.live.answers import Answer, Resumed, State, Touch
 from omnireco.live.drift import Profile, drift, profile
-from omnireco.live.live import Answer, Live, Resumed, State, Touch
+from omnireco.live.live import Live
 from omnireco.live.privacy import Receipt, pseudonymise
 from omnireco.live.redis_store import RedisStore
 from omnireco.live.refresh import refitted, updated

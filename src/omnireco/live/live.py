@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,81 +18,30 @@ from omnireco._core.checks import (
     check_instant,
     check_k,
     check_kind,
-    count_of,
-    from_microseconds,
     shown,
 )
 from omnireco._core.frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.dataset import Dataset
-from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import IdKindError, ParameterError, SchemaError
+from omnireco.errors import ParameterError
 from omnireco.journeys.unfinished import unfinished
+from omnireco.live.answers import Answer, Resumed, State, Touch
+from omnireco.live.asking import Ask, Served, audience_of
 from omnireco.live.events import Event, check_id, events_of, read_events
-from omnireco.live.person import Person, log_of, messages_of, vocabulary
+from omnireco.live.person import Person, log_of, messages_of
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
-from omnireco.live.quick import Quick
 from omnireco.live.rules import Rules
-from omnireco.live.snapshot import Snapshot, weights_of
+from omnireco.live.snapshot import Snapshot
 from omnireco.live.store import MemoryStore, Row, Store
 from omnireco.planning.candidates import candidates
 from omnireco.planning.plan import plan
 
-__all__ = ["Answer", "Live", "Resumed", "State", "Touch"]
+__all__ = ["Live"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _PEOPLE = 100_000  # people whose events stay folded in this process
-_NO_CODES = np.empty(0, np.int32)
-
-
-class Answer(NamedTuple):
-    """A list for one person: item ids and scores, best first, and whether they are those of a stranger."""
-
-    items: np.ndarray
-    scores: np.ndarray
-    cold: bool
-
-    def __repr__(self) -> str:
-        return f"Answer({count_of(len(self.items), 'item')}{', cold' if self.cold else ''})"
-
-
-class Touch(NamedTuple):
-    """The next message to one person."""
-
-    item_id: Any
-    channel: str
-    send_at: Any
-    value: float
-    probability: float
-
-
-class Resumed(NamedTuple):
-    """What a person began and did not finish, wherever that was."""
-
-    item_id: Any
-    channel: str
-    begun_at: Any
-    last_at: Any
-    touches: int
-
-
-class State(NamedTuple):
-    """What is known of one person at an instant, in numbers and items."""
-
-    events: int
-    session: tuple[Any, ...]
-    likes: tuple[Any, ...]
-    dislikes: tuple[Any, ...]
-    points: float
-    messages: int
-    consents: Mapping[tuple[str, str | None], bool]
-    waiting: int
-
-    def __repr__(self) -> str:
-        return f"State({count_of(self.events, 'event')}, {count_of(len(self.session), 'item')} in the session)"
 
 
 class Live:
@@ -146,7 +95,7 @@ class Live:
         self._roles = self.rules.roles
         self._people: dict[str, Person] = {}
         self._followed: Any = None
-        self._served = _Served.of(snapshot)
+        self._served = Served.of(snapshot)
         for note in self.store.unfinished():
             self._finish(*json.loads(note))
 
@@ -160,7 +109,7 @@ class Live:
 
     def swap(self, snapshot: Any) -> None:
         """Answer with other models from now on; requests that are under way end with those they began with."""
-        self._served = _Served.of(snapshot)
+        self._served = Served.of(snapshot)
 
     def observe(self, events: Any) -> tuple[bool, ...]:
         """Take in what happened: one event or several, all of them or none, acknowledged when this returns.
@@ -243,7 +192,7 @@ class Live:
         if self.rules.repeat_after is not None:
             since = now - check_duration(self.rules.repeat_after, "repeat_after")
             shown_then = [item for item in person.impressions(now, since) if item in known and item not in barred]
-        ask = _Ask(served, person, now, channel, basket, eligible, check_flag(exclude_seen, "exclude_seen"))
+        ask = Ask(served, person, now, channel, basket, eligible, check_flag(exclude_seen, "exclude_seen"))
         items, scores = ask.best(k, [*barred, *shown_then])
         if shown_then and len(items) < k:
             more, worth = ask.best(k, [*barred, *items])
@@ -273,20 +222,19 @@ class Live:
         The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules.
         """
         now, snap = check_instant(at, "at"), self.snapshot
-        if snap.timing is None:
+        if snap.timing is None or snap.audience is None:
+            lacking = "timing model" if snap.timing is None else "audience"
             raise ParameterError(
-                "next_touch: the snapshot has no timing model. Write om.live.Snapshot(model, "
+                f"next_touch: the snapshot has no {lacking}. Write om.live.Snapshot(model, "
                 "timing=om.SendTime().fit(data), audience=people)."
             )
         person = self._of(user, now, "next_touch")
         if "next_touch" in self.rules.purposes and not person.events:
             return None
         data = self.data_of(user, at=at)
-        if channel is not None and channel not in data.audience.channels:
-            return None  # nobody has consented to a channel without a consent
-        names = [channel] if channel is not None else self._channels(data.audience)
+        names = [name for name in self._channels(snap.audience) if channel is None or name == channel]
         if not names:
-            return None
+            return None  # nobody has consented to a channel without consents
         limits = self.rules.per_person
         recs = snap.model.recommend(
             data.requests([person.user], new_users=True), k=3 if limits is None else limits.n_items
@@ -362,7 +310,7 @@ class Live:
         return Dataset(
             replace(person.log(now, self._served.names), end_us=now),
             messages=messages_of(person.user, person.messages(now), now),
-            audience=_audience_of(snap.audience, person, now),
+            audience=audience_of(snap.audience, person, now),
             catalog=snap.catalog,
             end=at,
         )
@@ -470,8 +418,8 @@ class Live:
         return person
 
     def _read(self, user: Any, key: str) -> Person:
-        version, rows = self.store.read(key)
-        rows = sorted(rows, key=lambda row: row.at_us)[-self.rules.most :]
+        version, held = self.store.read(key)
+        rows = sorted(held, key=lambda row: row.at_us)[-self.rules.most :]
         person = Person.of(user, version, events_of(row[1:] for row in rows), self._roles)
         if rows:  # strangers would fill the memory
             self._keep(key, person)
@@ -493,80 +441,6 @@ class Live:
         return [str(name) for name in audience.channels.ids if wanted is None or name in tuple(wanted)]
 
 
-class _Ask(NamedTuple):
-    """One request, which may be answered twice with other exclusions."""
-
-    served: _Served
-    person: Person
-    now: int
-    channel: str | None
-    basket: list[Any]
-    eligible: Any
-    exclude_seen: bool
-
-    def best(self, k: int, barred: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Return at most k items and scores."""
-        served = self.served
-        if served.quick is not None and not self.basket:
-            codes = served.known.codes(barred) if barred else _NO_CODES
-            rules: dict[str, Any] = {"eligible": self.eligible, "exclude_seen": self.exclude_seen}
-            quick = served.quick.best(self.person, self.now, k, codes, **rules)
-            if quick is not None:
-                return served.known.ids[quick[0]], quick[1]
-        data = Dataset(self.person.log(self.now, self.served.names), end=from_microseconds(self.now))
-        requests = data.requests(
-            [self.person.user],
-            channel=self.channel,
-            given=[self.basket] if self.basket else None,
-            exclude=[barred] if barred else None,
-            new_users=True,
-        )
-        model = self.served.snapshot.model
-        found = model.recommend(requests, k=k, eligible=self.eligible, exclude_seen=self.exclude_seen)
-        held = found.codes[0] != NONE
-        return found.items.ids[found.codes[0][held]], found.scores[0][held]
-
-
-class _Served:
-    """A snapshot and what requests need of it at once; it is replaced whole."""
-
-    __slots__ = ("by_value", "known", "names", "quick", "snapshot", "text")
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        items: Vocabulary = snapshot.model.items
-        self.snapshot, self.known, self.names = snapshot, items, snapshot.names
-        self.quick = Quick.of(snapshot.model)
-        self.by_value = [weights for weights in weights_of(snapshot.model) if weights.value is not None]
-        self.text = items.ids.dtype == object if len(items) else None
-
-    @classmethod
-    def of(cls, snapshot: Any) -> _Served:
-        return cls(snapshot if isinstance(snapshot, Snapshot) else Snapshot(snapshot))
-
-    def knows(self, person: Person, now: int) -> bool:
-        """Return whether there is an item in a person's past that the model knows."""
-        return any(one.item in self.known for one in reversed(person.before(now)))
-
-    def check(self, events: list[tuple[Any, Event]]) -> None:
-        """Refuse events that no request could be answered with: items of another kind, or without a value."""
-        if self.text is not None:
-            items = [event.item for _, event in events if event.item is not None]
-            if wrong := sum(isinstance(item, str) != self.text for item in items):
-                have, cast = ("integers", "str") if self.text else ("texts", "int")
-                raise IdKindError(
-                    f"observe: {count_of(wrong, 'item id')} of {len(items):,} {'is' if wrong == 1 else 'are'} {have}, "
-                    f"and those of the model are not: they can never match. Write 'item_id': {cast}(item)."
-                )
-        for rule in self.by_value:
-            bare = [event.event for _, event in events if event.value is None and event.item is not None]
-            if lost := [name for name in bare if (rule.events or {}).get(name, 1.0) != 0.0]:
-                raise SchemaError(
-                    f"observe: the model weighs events by value, and {count_of(len(lost), 'event')} of {len(events):,} "
-                    f"({shown(lost[0])}) {'has' if len(lost) == 1 else 'have'} none. Write 'value': 1.0, or fit with "
-                    f"Weights(events={{{shown(lost[0])}: 0}})."
-                )
-
-
 def _mark_of(path: Any) -> tuple[int, ...] | None:
     """Return what tells one file from its successor; None where there is none, which opening it will say."""
     try:
@@ -580,38 +454,3 @@ def _items(ids: Any, name: str) -> list[Any]:
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise ParameterError(f"recommend: {name} must be a list of item ids. Got {shown(ids)}: write {name}=[item].")
     return list(ids)
-
-
-def _audience_of(audience: Audience | None, person: Person, now: int) -> Audience | None:
-    """Return one row of the audience, with the newest consents; somebody unknown has no zone."""
-    if audience is None:
-        return None
-    row = int(audience.users.codes([person.user], missing="none")[0])
-    n = len(audience.channels)
-    consent, reachable = np.zeros((1, n), np.bool_), np.zeros((1, n), np.bool_)
-    given_at = np.full((1, n), NEVER)
-    zone = np.full(1, NONE, np.int32)
-    attributes = {name: (known, np.full(1, NONE, np.int32)) for name, (known, _) in audience.attributes.items()}
-    if row != NONE:
-        consent, reachable, zone = (getattr(audience, name)[[row]].copy() for name in ("consent", "reachable", "zone"))
-        attributes = {name: (known, codes[[row]]) for name, (known, codes) in audience.attributes.items()}
-        if audience.consent_at is not None:
-            given_at = audience.consent_at[[row]].copy()
-    for (channel, purpose), (at, yes) in person.consents(now).items():
-        column = int(audience.channels.codes([channel], missing="none")[0])
-        if purpose is not None or column == NONE or at < given_at[0, column]:
-            continue
-        older = given_at[0, column] == at and not consent[0, column]
-        consent[0, column], given_at[0, column] = yes and not older, at
-    return Audience(
-        vocabulary([person.user]),
-        audience.zones,
-        zone,
-        audience.channels,
-        consent,
-        reachable,
-        attributes,
-        given_at,
-        None,
-        audience.holidays,
-    )

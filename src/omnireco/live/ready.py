@@ -96,4 +96,5 @@ class Ready:
         return Tiles(self.packed.view(np.int8) if vnni else self.packed, self.start, self.order, self.place, self.facts)
 
 
-_NO_TILES = Tiles(np.empty(0, np.uint8), *(np.empty(0, np.int32) for _ in range(3)), np.empty((0, 4)))
+_NONE = np.empty(0, np.int32)
+_NO_TILES = Tiles(np.empty(0, np.uint8), _NONE, _NONE, _NONE, np.empty((0, 4)))
