@@ -43,9 +43,27 @@ NOT_SAVED = {
     "Loss": "a part of a factor model, saved with it",
     "Links": "links before they are joined: Identities keeps them",
     "Frame": "a door's view of a caller's frame",
+    "Snapshot": "made known by its own room, and saved by its own verb: tests/unit/test_snapshot.py",
+    "Profile": "made known by its own room: tests/unit/test_refresh.py",
+    "Ready": "a part of a Snapshot, saved with it",
+    "Person": "made again from the events in a store",
+    "Receipt": "numbers for a log or a letter",
+    "Rules": "parameters of a live service, written in its code",
     "World": "frames and their truth: simulate makes them again from the seed",
 }
-ROOMS = ("data", "identity", "models", "timing", "choices", "journeys", "causal", "planning", "evaluation", "worlds")
+ROOMS = (
+    "data",
+    "identity",
+    "models",
+    "timing",
+    "choices",
+    "journeys",
+    "causal",
+    "planning",
+    "evaluation",
+    "worlds",
+    "live",
+)
 FORMS_BY_NAME = {form.name: form for form in FORMS}
 INNER = {  # parts of models, made and saved by them
     "Answers", "Calendar", "Clocks", "Counted", "Curve", "DelayMixture", "EventColumns", "Facts", "Field", "Mix", "Pasts", "Population",

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import ParameterError, SchemaError, StorageError
 from omnireco.live import Live, Snapshot, SQLiteStore, pseudonymise
 
 KEY = b"a key of thirty-two secret bytes"
@@ -151,6 +152,25 @@ def test_an_erasure_that_was_cut_short_is_ended_before_anything_is_answered(tmp_
     Live(Snapshot.open(tmp_path / "snapshot"), store=SQLiteStore(tmp_path / "events.db"), key=KEY)
     for file in tmp_path.iterdir():
         assert not any(mark in file.read_bytes() for mark in (SECRET.encode(), named.encode())), file.name
+
+
+def test_a_file_that_cannot_be_read_stops_an_erasure_before_it_begins(tmp_path):
+    live, files, _ = company(tmp_path, None)
+    (tmp_path / "damaged").write_bytes(b"no file of ours")
+    for wrong, words in ((tmp_path / "nowhere", "there is no file"), (tmp_path / "damaged", "is damaged")):
+        with pytest.raises(StorageError, match=words):
+            live.erase([SECRET], files=[*files, wrong])
+        assert live.state(SECRET, at="2025-06-09").events == 5
+        assert not live.store.unfinished()
+
+
+def test_a_file_that_is_gone_when_an_erasure_is_ended_holds_it_up_no_longer(tmp_path):
+    live, files, _ = company(tmp_path, None)
+    live.store.erase([f"s:{SECRET}"], note=json.dumps([[SECRET], [str(path) for path in files]]))
+    live.close()
+    files[0].unlink()
+    Live(Snapshot.open(tmp_path / "snapshot"), store=SQLiteStore(tmp_path / "events.db"))
+    assert not any(SECRET.encode() in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_nobody_is_erased_by_half_a_list(tmp_path):

@@ -25,6 +25,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.dataset import Dataset
 from omnireco.errors import ParameterError
+from omnireco.files.io import load_mapped
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.answers import Answer, Resumed, State, Touch
 from omnireco.live.asking import Ask, Served, audience_of
@@ -347,7 +348,8 @@ class Live:
         Raises
         ------
         StorageError
-            When a file cannot be read or written. The erasure stays begun, and whoever opens the store next ends it.
+            When a file cannot be read: nothing is removed then. When one cannot be written: the erasure stays begun, and
+            whoever opens the store next ends it.
 
         Notes
         -----
@@ -359,15 +361,19 @@ class Live:
         who = list(dict.fromkeys(check_id(user, f"erase: user {place}") for place, user in enumerate(users)))
         keys = [key_of_user(user, self._key) for user in who]
         paths = [str(Path(path).absolute()) for path in files]
+        for path in paths:
+            load_mapped(path)  # what cannot be read is said before anything is removed
         gone = self.store.erase(keys, note=json.dumps([who, paths]))
         return self._finish(who, paths, gone)
 
     def _finish(self, who: list[Any], paths: list[str], gone: int = 0) -> Receipt:
         """Do what is left of an erasure once the store has removed its rows."""
-        ids, awaits = {}, []
+        ids: dict[str, int] = {}
+        awaits: list[str] = []
         for path in map(Path, paths):
-            ids[path.name], due = without_in_file(path, who, self._key)
-            awaits += [path.name] if due else []
+            name = str(path) if path.name in ids else path.name
+            ids[name], due = without_in_file(path, who, self._key) if path.exists() else (0, False)
+            awaits += [name] if due else []
         parts, snap = {}, self.snapshot
         for name in ("model", "timing", "fatigue", "audience"):
             if getattr(snap, name) is not None:

@@ -121,6 +121,7 @@ def refitted(
     Parameters
     ----------
     estimator : ALS
+        Where it has no weights of events, those of the model are taken.
     model : FactorModel
         Of as many factors; items that it does not know start from the estimator's draw.
     data : Dataset, EventLog or Interactions
@@ -149,12 +150,14 @@ def refitted(
     check_kind(model, FactorModel, "model", "om.ALS().fit(data)")
     check_integer(sweeps, "sweeps", low=1)
     check_integer(model.factors.shape[1], "factors of the model", low=estimator.factors, high=estimator.factors)
-    x = require_interactions(matrix_of(data, estimator.weights, "refitted"), "refitted", targets=True)
+    weights = model.event_weights if estimator.weights is None else estimator.weights
+    x = require_interactions(matrix_of(data, weights, "refitted"), "refitted", targets=True)
     code, loss = model.items.codes(x.items.ids, missing="none"), estimator._loss()
     draw = stream(estimator.seed, "als/init")
     first = draw.standard_normal((x.n_items, estimator.factors), np.float32) * np.float32(0.1 / estimator.factors**0.5)
     first[code != NONE] = model.factors[code[code != NONE]]
-    people = model.place(replace(x, targets=None).with_items(model.items), threads=threads)
+    plain = replace(x, targets=None, weights=model.event_weights)  # where sweeps begin; any weights will do
+    people = model.place(plain.with_items(model.items), threads=threads)
     targets = None if x.targets is None else x.targets.data
     with ticker(sweeps, progress, label="refitted") as tick:
         _, items = learn(
