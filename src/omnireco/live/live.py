@@ -348,8 +348,8 @@ class Live:
         Raises
         ------
         StorageError
-            When a file cannot be read: nothing is removed then. When one cannot be written: the erasure stays begun, and
-            whoever opens the store next ends it.
+            When a file cannot be read: nothing is removed then. When one cannot be written: the erasure stays begun,
+            and whoever opens the store next ends it.
 
         Notes
         -----

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from omnireco._core.checks import check_duration, check_integer, check_mapping, check_names, check_number, shown
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Maybe, Parts
-from omnireco._core.small import Each, Plain, Text, Value, Whole
 from omnireco.errors import ParameterError
 from omnireco.live.events import ROLES, check_roles
 from omnireco.planning.inputs import check_constraints, check_rules
@@ -85,21 +83,6 @@ class Rules:
     per_person: PerPerson | None = None
     days: int = 7
     max_age: Any = None
-
-    parts: ClassVar[Parts] = {
-        "roles": Plain(Mapping[str, str]),
-        **{name: Plain(Any) for name in ("repeat_after", "session", "within", "max_age")},
-        "begun": Text(),
-        "finished": Text(),
-        "points": Plain(Mapping[str, float]),
-        "purposes": Plain(Mapping[str, str]),
-        "most": Whole(1),
-        "channels": Plain(tuple[str, ...] | None),
-        "eligibility": Each(Value((Eligibility,))),
-        "constraints": Each(Value((Constraint,))),
-        "per_person": Maybe(Value((PerPerson,))),
-        "days": Whole(1),
-    }
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
