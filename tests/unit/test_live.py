@@ -437,6 +437,13 @@ def test_a_bot_costs_no_more_than_the_newest_of_its_events():
     assert live.state(7, at=minutes(200)).events == 10
     live.observe(event(item="i21", at=minutes(150)))
     assert live.state(7, at=minutes(200)).events == 10
+    live.observe(event(item="i22", at=minutes(151)))
+    live.observe(event(item="i23", at=minutes(-1)))  # older than all that is read
+    known = live._people["i:7"]
+    again = Live(fitted("als"), rules=live.rules, store=live.store)
+    assert again.state(7, at=minutes(200)) == live.state(7, at=minutes(200))
+    assert known.version == live.store.version("i:7")
+    assert again._people["i:7"].events == known.events
 
 
 def test_nothing_names_a_person(caplog):

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -427,20 +428,28 @@ class Live:
         version, held = self.store.read(key)
         rows = sorted(held, key=lambda row: row.at_us)[-self.rules.most :]
         person = Person.of(user, version, events_of(row[1:] for row in rows), self._roles)
-        if rows:  # strangers would fill the memory
+        if rows:
             self._keep(key, person)
+        else:  # strangers would fill the memory, and who was erased must not stay in it
+            self._people.pop(key, None)
         return person
 
     def _keep(self, key: str, person: Person) -> None:
         people = self._people
         while len(people) >= _PEOPLE:
-            people.pop(next(iter(people), key), None)
+            with suppress(RuntimeError):  # another thread has just added somebody
+                people.pop(next(iter(people), key), None)
         people[key] = person
 
     def _fold(self, key: str, event: Event, before: int, after: int) -> None:
         person = self._people.get(key)
-        if person is not None and person.version == before and len(person.events) < self.rules.most:
+        if person is None or person.version != before:
+            return
+        if len(person.events) < self.rules.most:
             self._people[key] = person.with_event(event, after)
+        else:
+            newest = sorted((*person.events, event), key=Event.order)[-self.rules.most :]
+            self._people[key] = Person.of(person.user, after, newest, self._roles)
 
     def _channels(self, audience: Audience) -> list[str]:
         wanted = self.rules.channels
