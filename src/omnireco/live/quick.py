@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from omnireco._core.checks import check_duration
+from omnireco._kernels.als.fold_in import fold_in
+from omnireco._kernels.als.least_squares import diverged
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
+from omnireco._kernels.topk.exact import topk
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
@@ -42,11 +44,13 @@ class Quick:
         Of the model; kinds whose weight of an event depends on other events go the long way.
     """
 
-    __slots__ = ("half_life", "items", "model", "weights")
+    __slots__ = ("factors", "half_life", "items", "model", "weights")
 
     def __init__(self, model: Model, weights: Weights) -> None:
         self.model, self.weights, self.items = model, weights, model.items
-        self.half_life = None if weights.half_life is None else check_duration(weights.half_life, "half_life")
+        self.factors: Any = model if model._factorised() is model else None
+        life = weights.half_life
+        self.half_life = None if life is None else check_duration(life, "half_life")
 
     @classmethod
     def of(cls, model: Any) -> Quick | None:
@@ -67,22 +71,39 @@ class Quick:
 
         The arithmetic is that of :meth:`EventLog.matrix` at an instant, so the row is the same to the bit.
         """
-        cells = self.row(person, now)
-        if cells is None:
+        row = self.row(person, now)
+        if row is None:
             return None
-        seen = cells.indices if exclude_seen else barred[:0]
+        code, data = row
+        seen = code if exclude_seen else barred[:0]
         out = _joined(seen, barred) if barred.size else seen
         m = len(self.items)
-        exclude = raw_csr(np.ones(out.size, np.float32), out, np.array([0, out.size], np.int32), (1, m))
         allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
-        codes, scores = self.model._rank_block(
-            Past(cells, None, cells), exclude if out.size else None, k=k, eligible=allowed, threads=1
-        )
+        indptr, end = np.array([0, code.size], np.int64), np.array([0, out.size], np.int64)
+        if self.factors is not None and code.size:
+            vector = self._placed(indptr, code, data)
+            codes, scores = topk(
+                vector, self.factors._index, k=k, exclude=(end, out) if out.size else None, eligible=allowed, threads=1
+            )
+        else:
+            cells = raw_csr(data, code, indptr.astype(np.int32), (1, m))
+            exclude = raw_csr(np.ones(out.size, np.float32), out, end.astype(np.int32), (1, m)) if out.size else None
+            codes, scores = self.model._rank_block(Past(cells, None, cells), exclude, k=k, eligible=allowed, threads=1)
         held = codes[0] != NONE
         return codes[0][held], scores[0][held]
 
-    def row(self, person: Person, now: int) -> sp.csr_matrix | None:
-        """Return what happened strictly before an instant, decayed to it, float32 (1, n_items)."""
+    def _placed(self, indptr: np.ndarray, code: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """Return the vector of one history, float32 (1, d): what the model's own placing does, without a matrix."""
+        model = self.factors
+        weight, pull, _ = model.loss.cells(data, None)
+        ridge = model.loss.ridge(np.array([code.size]), len(self.items))
+        vector = fold_in(indptr, code, weight, pull, space=model._space, ridge=ridge, threads=1)
+        if not np.isfinite(vector).all():
+            raise diverged("recommend")
+        return vector
+
+    def row(self, person: Person, now: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the ascending codes (int32) and weights (float32) of what happened strictly before an instant."""
         columns = person.made.get(self)
         if columns is None:
             columns = person.made[self] = _Columns.of(self, person.history)
@@ -92,23 +113,24 @@ class Quick:
             if (now - int(columns.at[0])) / self.half_life > _HALVINGS:
                 return None
             amount = amount * np.exp2(-(now - columns.at[:n]) / self.half_life)
-        order = columns.order if n == columns.at.size else None
-        if order is not None and self.weights.cap is None and not self.weights.binary:
-            return self._single(columns.item[order], amount[order])
+        order, rule = columns.order if n == columns.at.size else None, self.weights
+        if order is not None and rule.cap is None and not rule.binary:
+            return _single(columns.item[order], amount[order])
         coded = Coded(np.zeros(n, np.int32), columns.item[:n], None, amount)
-        rule = self.weights
-        return sum_cells([coded], (1, len(self.items)), cap=rule.cap, binary=rule.binary)[0]
+        found = sum_cells([coded], (1, len(self.items)), cap=rule.cap, binary=rule.binary)[0]
+        return found.indices, found.data
 
-    def _single(self, item: np.ndarray, amount: np.ndarray) -> sp.csr_matrix | None:
-        """Return cells of one event each, by their ascending codes: what :func:`sum_cells` makes of them, sooner."""
-        with np.errstate(over="ignore", under="ignore"):
-            data = amount.astype(np.float32)
-        if not data.all():
-            kept = np.flatnonzero(data)
-            item, data = item[kept], data[kept]
-        if data.size and not np.isfinite(data).all():
-            return None  # the long way says what is wrong
-        return raw_csr(data, item, np.array([0, item.size], np.int32), (1, len(self.items)))
+
+def _single(item: np.ndarray, amount: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return cells of one event each, by their ascending codes: what :func:`sum_cells` makes of them, sooner."""
+    with np.errstate(over="ignore", under="ignore"):
+        data = amount.astype(np.float32)
+    if not data.all():
+        kept = np.flatnonzero(data)
+        item, data = item[kept], data[kept]
+    if data.size and not np.isfinite(data).all():
+        return None  # the long way says what is wrong
+    return item, data
 
 
 class _Columns(NamedTuple):
