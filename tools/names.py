@@ -20,7 +20,10 @@ import omnireco as om
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/reference/names.md"
 HEAD = "| name | what it is | type and unit | meaning | for example in |\n|---|---|---|---|---|\n"
-ROOMS = "data identity models timing choices causal journeys planning evaluation files worlds adapters plotting testing"
+ROOMS = (
+    "data identity models timing choices causal journeys planning evaluation files live worlds adapters plotting "
+    "testing"
+)
 TYPED_IN = {
     "Weights",
     "LinkRules",
@@ -29,6 +32,8 @@ TYPED_IN = {
     "Company",
     "PerPerson",
     "TouchValue",
+    "Rules",
+    "Snapshot",
     "Search",
 }  # written by callers
 NOT_OURS = {

@@ -27,6 +27,7 @@ ROOMS = (
     "evaluation",
     "worlds",
     "files",
+    "live",
     "adapters",
     "_demo",
 )

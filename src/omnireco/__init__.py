@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it 
         files,
         identity,
         journeys,
+        live,
         models,
         planning,
         timing,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it 
     )
     from omnireco.files import load, save
     from omnireco.journeys import Returns, funnel
+    from omnireco.live import Live
     from omnireco.models import ALS, EASE, Blend, BuyAgain, ItemKNN, Popularity, Ranker
     from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candidates, plan
     from omnireco.timing import SendTime
@@ -84,6 +86,7 @@ __all__ = [
     "Interactions",
     "ItemKNN",
     "LinearBandit",
+    "Live",
     "MessageLog",
     "Popularity",
     "QuietHours",
@@ -113,6 +116,7 @@ __all__ = [
     "identity",
     "journeys",
     "learn_weights",
+    "live",
     "load",
     "models",
     "ndcg",
@@ -140,6 +144,7 @@ _HOMES = {  # which file or room has a name of the front: imported when the name
     "evaluation": "backtest coverage evaluate hit_rate learn_weights ndcg precision recall scorecard tune",
     "files": "load save",
     "journeys": "Returns funnel",
+    "live": "Live",
     "models": "ALS EASE Blend BuyAgain ItemKNN Popularity Ranker",
     "planning": "Budget Capacity FrequencyCap QuietHours candidates plan",
     "timing": "SendTime",

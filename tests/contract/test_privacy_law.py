@@ -49,6 +49,7 @@ if os.environ.get("OMNIRECO_PRIVACY") == "all":
 # What is said of these arguments names them on purpose.
 NAMED = {
     "path": "a file is named, so that somebody finds it",
+    "files": "files are named, so that somebody finds them",
     "records": "a text is the path of a file",
 }
 LABELS = {"title", "label"}  # text that a caller puts into a picture

@@ -36,6 +36,7 @@ ROOMS = [
     "evaluation",
     "worlds",
     "files",
+    "live",
 ]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.split()}
 GARDEN = len(ROOMS)  # adapters, plotting, testing and the other sheds; the shop window __init__ sees all
@@ -189,7 +190,7 @@ def test_the_table_of_the_front_is_what_type_checkers_see():
 
 def test_the_front_door_is_narrow_and_every_name_has_a_room():
     assert dir(omnireco) == sorted(omnireco.__all__)
-    assert len(omnireco.__all__) <= 60
+    assert len(omnireco.__all__) <= 62
     own = {"__version__", "show_versions", "warm_up", "errors", *FACES}
     shown = {name for room in FACES for name in importlib.import_module(f"omnireco.{room}").__all__}
     assert set(omnireco.__all__) - own - shown == set()

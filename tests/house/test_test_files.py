@@ -47,6 +47,12 @@ ELSEWHERE = {
     ),
     "omnireco.plotting.plans": ("unit/test_tables.py", "what a plan shows, as tables and as pictures"),
     "omnireco.planning.choosing": ("unit/test_candidates.py", "the verb has the name of what it makes"),
+    "omnireco.live.answers": ("unit/test_live.py", "tuples that the verbs of Live return"),
+    "omnireco.live.drift": ("unit/test_refresh.py", "when to refresh, and how, are one subject"),
+    **dict.fromkeys(
+        ("omnireco.live.sqlite_store", "omnireco.live.redis_store"),
+        ("unit/test_store.py", "one table of promises goes over every store"),
+    ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }

@@ -45,7 +45,7 @@ class _Zones(Part):
     def read(self, scope: Scope, name: str) -> np.ndarray:
         found = scope.take(name)
         demand(found.dtype == np.int32, f"{name} is not of type int32")
-        np.maximum(found, NONE, out=found)
+        found = np.maximum(found, np.int32(NONE))
         _ZONES.check(found, scope.start + name, scope.sizes)
         return found
 

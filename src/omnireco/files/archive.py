@@ -7,9 +7,12 @@ members are stored and never inflated, every array is what its few bytes of head
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+import mmap
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
@@ -18,7 +21,7 @@ import numpy as np
 
 from omnireco._core.parts import Damaged
 
-__all__ = ["HEADER", "LARGEST_HEADER", "checksum", "read", "write"]
+__all__ = ["HEADER", "LARGEST_HEADER", "checksum", "read", "read_mapped", "write"]
 
 HEADER = "header.json"
 LARGEST_HEADER = 8 << 20
@@ -30,6 +33,8 @@ _DESCRIPTION = re.compile(
 )
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 _MOST_DIMENSIONS = 8
+_ALIGNED, _LOCAL_HEADER, _ZIP64 = 64, 30, 20
+_PADDING = 0xD935  # the kind of extra field that says "padding"; readers pass over kinds that they do not know
 
 
 def write(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -41,8 +46,16 @@ def write(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, np.
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(HEADER), text)  # of one date: equal values make equal files
         for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as entry:
+            with archive.open(_entry(name + ".npy", stream.tell()), "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, version=(1, 0), allow_pickle=False)
+
+
+def _entry(name: str, start: int) -> zipfile.ZipInfo:
+    """Return an entry whose content begins on a multiple of 64 bytes, so that a mapped file holds aligned arrays."""
+    entry = zipfile.ZipInfo(name)
+    taken = start + _LOCAL_HEADER + len(name.encode()) + _ZIP64 + 4
+    entry.extra = struct.pack("<HH", _PADDING, -taken % _ALIGNED) + bytes(-taken % _ALIGNED)
+    return entry
 
 
 def read(stream: IO[bytes], size: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -62,10 +75,47 @@ def read(stream: IO[bytes], size: int) -> tuple[dict[str, Any], dict[str, np.nda
         if not isinstance(wanted, dict) or {f"{name}.npy" for name in wanted} != set(members):
             raise Damaged("its header names other arrays than it holds")
         arrays = {name: _array(archive, members[f"{name}.npy"], name) for name in wanted}
+    _check_sums(arrays, wanted)
+    return header, arrays
+
+
+def read_mapped(mapped: mmap.mmap) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what :func:`read` returns, with arrays that lie in a mapped file: nothing is copied, and all is checked.
+
+    Processes that map one file share its memory. A file must not change under a map: it is replaced by another one.
+    """
+    with zipfile.ZipFile(_Sparing(io.BufferedReader(_Bytes(mapped)))) as archive:
+        members = _members(archive, len(mapped))
+        if HEADER not in members:
+            raise Damaged("it has no header")
+        header = parse(_bytes(archive, members.pop(HEADER)))
+        wanted = header.get("checksums")
+        if not isinstance(wanted, dict) or {f"{name}.npy" for name in wanted} != set(members):
+            raise Damaged("its header names other arrays than it holds")
+    arrays = {name: _array_in(mapped, members[f"{name}.npy"], name) for name in wanted}
+    _check_sums(arrays, wanted)
+    return header, arrays
+
+
+def _check_sums(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Any]) -> None:
     for name, array in arrays.items():
         if checksum(array) != wanted[name]:
             raise Damaged(f"the checksum of {name} differs")
-    return header, arrays
+
+
+def _array_in(mapped: mmap.mmap, entry: zipfile.ZipInfo, name: str) -> np.ndarray:
+    """Return one array of a mapped file, read-only; its header must describe exactly the bytes that follow."""
+    local = mapped[entry.header_offset : entry.header_offset + _LOCAL_HEADER]
+    if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
+        raise Damaged(f"{name} is not where its directory says")
+    begin = entry.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", local[26:30]))
+    if begin + entry.file_size > len(mapped):
+        raise Damaged("it ends too early")
+    start = mapped[begin : begin + 10]
+    length = int.from_bytes(start[8:10], "little")
+    dtype, shape = _claimed(start, mapped[begin + 10 : begin + 10 + length], entry.file_size - 10 - length, name)
+    array = np.frombuffer(mapped, dtype, math.prod(shape), begin + 10 + length).reshape(shape)
+    return array if array.flags.aligned else array.copy()
 
 
 def checksum(array: np.ndarray) -> str:
@@ -92,6 +142,32 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise Damaged("its header names a field twice")
     return found
+
+
+class _Bytes(io.RawIOBase):
+    """A mapped file as a stream of its own: several may read one map."""
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self._mapped, self._at = mapped, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + {0: 0, 1: self._at, 2: len(self._mapped)}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, into: Any) -> int:
+        piece = self._mapped[self._at : self._at + len(into)]
+        into[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 class _Sparing:
@@ -139,22 +215,26 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> np.nd
     with archive.open(entry) as stream:
         start = stream.read(10)
         length = int.from_bytes(start[8:10], "little")
-        described = _DESCRIPTION.fullmatch(stream.read(length))
-        if start[:8] != _MAGIC + b"\x01\x00" or described is None:
-            raise Damaged(f"{name} is no array of ours")
-        dtype = np.dtype(described[1].decode())
-        shape = tuple(int(part) for part in described[2].decode().split(",") if part.strip())
-        n_bytes = math.prod(shape) * dtype.itemsize
-        if (
-            len(shape) > _MOST_DIMENSIONS
-            or n_bytes != entry.file_size - 10 - length
-            or max(shape, default=0) >= 1 << 62
-        ):
-            raise Damaged(f"{name} has {entry.file_size:,} bytes, which its shape does not explain")
+        n_bytes = entry.file_size - 10 - length
+        dtype, shape = _claimed(start, stream.read(length), n_bytes, name)
         array = np.empty(shape, dtype)
         if n_bytes:
             _fill(stream, array.reshape(-1).view(np.uint8))
     return array
+
+
+def _claimed(start: bytes, text: bytes, n_bytes: int, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the type and shape that an array's header claims, which must explain its bytes."""
+    described = _DESCRIPTION.fullmatch(text)
+    if start[:8] != _MAGIC + b"\x01\x00" or described is None:
+        raise Damaged(f"{name} is no array of ours")
+    dtype = np.dtype(described[1].decode())
+    shape = tuple(int(part) for part in described[2].decode().split(",") if part.strip())
+    wrong = math.prod(shape) * dtype.itemsize != n_bytes
+    if len(shape) > _MOST_DIMENSIONS or wrong or max(shape, default=0) >= 1 << 62:
+        size = n_bytes + len(start) + len(text)
+        raise Damaged(f"{name} has {size:,} bytes, which its shape does not explain")
+    return dtype, shape
 
 
 def _fill(stream: IO[bytes], into: np.ndarray) -> None:

@@ -9,6 +9,7 @@ order and finite numbers of every part.
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import struct
@@ -23,7 +24,7 @@ from omnireco._core.parts import Damaged, Scope
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.files import kinds  # noqa: F401 - every kind of value makes itself known
 from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
-from omnireco.files.archive import read, write
+from omnireco.files.archive import read, read_mapped, write
 from omnireco.files.place import open_regular, replaced
 
 __all__ = ["load", "save"]
@@ -128,10 +129,22 @@ def load(path: str | os.PathLike[str]) -> Any:
     is not verified: consents, identities and weights are as true as whoever wrote them, and the
     checksums find damage, not forgery.
     """
+    return _loaded(path, mapped=False)
+
+
+def load_mapped(path: str | os.PathLike[str]) -> Any:
+    """Return what :func:`load` returns, with arrays that lie in the mapped file: many processes share one copy."""
+    return _loaded(path, mapped=True)
+
+
+def _loaded(path: Any, *, mapped: bool) -> Any:
     target = _path(path, "load")
     try:
         with open_regular(target) as stream:
-            header, arrays = read(stream, os.fstat(stream.fileno()).st_size)
+            if mapped:
+                header, arrays = read_mapped(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            else:
+                header, arrays = read(stream, os.fstat(stream.fileno()).st_size)
         return _value(header, arrays, target.name)
     except StorageError:
         raise

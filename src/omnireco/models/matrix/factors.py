@@ -481,12 +481,24 @@ def _numbers(values: Any, name: str) -> np.ndarray:
         given = np.asarray(unmasked(values, name))
         if given.dtype.kind not in "biuf" and given.size:
             raise TypeError
+        if given.dtype == np.float32 and _is_settled(given):
+            return given
         with np.errstate(over="ignore"):
             return np.array(given, np.float32, order="C")
     except ParameterError:
         raise
     except (TypeError, ValueError):
         raise ParameterError(f"{name} must be real numbers in rows of equal length. Got another {kind}.") from None
+
+
+def _is_settled(array: np.ndarray) -> bool:
+    """Return whether nobody can write to an array, as to one in a mapped file: it need not be copied."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable or not base.flags.c_contiguous:
+            return False
+        base = base.base
+    return base is not None and memoryview(base).readonly
 
 
 def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, verb: str) -> np.ndarray | None:

@@ -1,0 +1,257 @@
+"""Events of people in one SQLite file, which several processes of one machine read and write."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from omnireco._core.checks import check_choice, check_integer, check_number, shown
+from omnireco.errors import ParameterError, StorageError
+from omnireco.live.store import Appended, Row, Store, check_same, type_marks
+
+__all__ = ["SQLiteStore"]
+
+_FORMAT = 1
+_APPLICATION = 0x6F6D6E69  # "omni"
+_SCHEMA = """
+CREATE TABLE people (key TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (key TEXT NOT NULL, event_id TEXT NOT NULL, at_us INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (key, event_id)) WITHOUT ROWID;
+CREATE TABLE clock (version INTEGER NOT NULL);
+CREATE TABLE erasing (note TEXT);
+INSERT INTO clock VALUES (0);
+"""
+_ABANDONED: list[sqlite3.Connection] = []  # a forked child must not close what belongs to its parent
+
+
+class SQLiteStore(Store):
+    """Events of people in one file: what is acknowledged survives a killed process.
+
+    With ``durable="power"`` it survives a power cut too. Any number of threads and processes of one machine may read
+    and write; readers do not wait for the writer (WAL). A child that was forked opens the file anew.
+
+    Parameters
+    ----------
+    path : str or path
+        Made where there is none. ``-wal`` and ``-shm`` files beside it belong to it. No network disk.
+    durable : {"process", "power"}
+        What an acknowledged event survives. ``"power"`` waits for the disk at every append: some milliseconds where
+        there is a real disk.
+    wait : float, default 10.0
+        Seconds to wait for another writer.
+
+    Raises
+    ------
+    StorageError
+        When the file is damaged, another one, of a later version, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = SQLiteStore(folder + "/events.db")
+    ...     done = store.append([Row("a1", "e1", 0, b"{}")])
+    ...     store.close()
+    ...     SQLiteStore(folder + "/events.db").read("a1")[1]
+    (Row(2 bytes),)
+    """
+
+    __slots__ = ("_durable", "_local", "_open", "_path", "_wait")
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durable: Literal["process", "power"] = "process", wait: float = 10.0
+    ) -> None:
+        if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes) or "\0" in os.fspath(path):
+            raise ParameterError(f"path must be a file's name, such as 'events.db'. Got {shown(path)}.")
+        self._path, self._wait = Path(path), check_number(wait, "wait", low=0)
+        self._durable = check_choice(durable, "durable", ("process", "power"))
+        self._local = threading.local()
+        self._open: list[tuple[int, sqlite3.Connection]] = []
+        with self._writing() as db:
+            self._make(db)
+        if self._ask("SELECT 1 FROM erasing LIMIT 1", ()) and not self.unfinished():
+            self._scrub()  # an erasure was killed after it had removed people: what is left of their bytes goes now
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._path.name!r}, durable={self._durable!r})"
+
+    def append(self, rows: Sequence[Row]) -> Appended:
+        """Keep rows, all or none."""
+        new, versions = [], {}
+        with self._writing() as db:
+            after = 0
+            for row in rows:
+                done = db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", row).rowcount
+                if not done:
+                    query = "SELECT at_us, body FROM events WHERE key = ? AND event_id = ?"
+                    check_same(db.execute(query, row[:2]).fetchone(), row)
+                elif not after:
+                    after = db.execute("UPDATE clock SET version = version + 1 RETURNING version").fetchall()[0][0]
+                if row.key not in versions:
+                    found = db.execute("SELECT version FROM people WHERE key = ?", (row.key,)).fetchone()
+                    versions[row.key] = (found[0] if found else 0,) * 2
+                if done:
+                    versions[row.key] = (versions[row.key][0], after)
+                new.append(bool(done))
+            changed = [(key, last) for key, (first, last) in versions.items() if last != first]
+            db.executemany("INSERT OR REPLACE INTO people VALUES (?, ?)", changed)
+        return Appended(tuple(new), versions)
+
+    def version(self, key: str) -> int:
+        """Return the version of a person's events, 0 where there are none."""
+        found = self._ask("SELECT version FROM people WHERE key = ?", (key,))
+        return found[0][0] if found else 0
+
+    def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
+        """Return the version and the rows of a person, as of one moment."""
+        query = (
+            "SELECT p.version, e.event_id, e.at_us, e.body FROM people p JOIN events e ON e.key = p.key "
+            "WHERE p.key = ? ORDER BY e.at_us"
+        )
+        found = self._ask(query, (key,))
+        return (found[0][0], tuple(Row(key, *row[1:]) for row in found)) if found else (0, ())
+
+    def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
+        """Remove people from every byte of the file, and return how many rows they had.
+
+        The removal is one transaction; the file is then written anew without what it left in free pages, at once or,
+        with a note, by :meth:`finish`. A killed erasure is either not begun, or finished by whoever opens the file
+        next.
+        """
+        gone = 0
+        with self._writing() as db:
+            db.execute("INSERT INTO erasing VALUES (?)", (note,))
+            for key in dict.fromkeys(keys):
+                gone += db.execute("DELETE FROM events WHERE key = ?", (key,)).rowcount
+                db.execute("DELETE FROM people WHERE key = ?", (key,))
+        if note is None:
+            self._scrub()
+        return gone
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the notes of erasures that are not over."""
+        return tuple(row[0] for row in self._ask("SELECT note FROM erasing WHERE note IS NOT NULL", ()))
+
+    def finish(self) -> None:
+        """Forget the notes, and write the file anew without what erasures left in it."""
+        with self._writing() as db:
+            db.execute("UPDATE erasing SET note = NULL")
+        self._scrub()
+
+    def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
+        """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""
+        marks = type_marks(keep)
+        old = " AND ".join(["at_us < ?", *["instr(body, ?) <> 1"] * len(marks)])
+        values = (check_integer(before_us, "before_us"), *marks)
+        with self._writing() as db:
+            after = db.execute("UPDATE clock SET version = version + 1 RETURNING version").fetchall()[0][0]
+            touched = f"SELECT DISTINCT key FROM events WHERE {old}"
+            db.execute(f"UPDATE people SET version = ? WHERE key IN ({touched})", (after, *values))
+            gone = db.execute(f"DELETE FROM events WHERE {old}", values).rowcount
+            db.execute("DELETE FROM people WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.key = people.key)")
+            if gone:
+                db.execute("INSERT INTO erasing VALUES (NULL)")
+        if gone:
+            self._scrub()
+        return int(gone)
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the number of people and of rows."""
+        found = self._ask("SELECT (SELECT count(*) FROM people), (SELECT count(*) FROM events)", ())
+        return found[0][0], found[0][1]
+
+    def close(self) -> None:
+        """Close what this process has open; the store may be used again."""
+        mine = os.getpid()
+        for pid, db in self._open:
+            if pid == mine:
+                db.close()
+        self._open = [(pid, db) for pid, db in self._open if pid != mine]
+        self._local = threading.local()
+
+    def _ask(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._db().execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection inside a transaction, which is kept whole or undone whole."""
+        try:
+            db = self._db()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _db(self) -> sqlite3.Connection:
+        """Return the connection of this thread in this process."""
+        held: tuple[int, sqlite3.Connection] | None = getattr(self._local, "held", None)
+        if held is not None and held[0] == os.getpid():
+            return held[1]
+        if held is not None:
+            _ABANDONED.append(held[1])
+        db = sqlite3.connect(self._path, timeout=self._wait, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if self._durable == 'power' else 'NORMAL'}")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("PRAGMA temp_store = MEMORY")
+        self._local.held = os.getpid(), db
+        self._open.append(self._local.held)
+        return db
+
+    def _make(self, db: sqlite3.Connection) -> None:
+        application, version = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        if application == _APPLICATION and version == _FORMAT:
+            return
+        if application or version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            later = application == _APPLICATION and version > _FORMAT
+            raise StorageError(
+                f"SQLiteStore: {self._path.name!r} "
+                + ("was written by a later version. Upgrade: pip install -U omnireco." if later
+                   else "is a database of something else. Name another file.")
+            )  # fmt: skip
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _scrub(self) -> None:
+        """Write the file anew and empty the journal, so that no byte of what was removed stays."""
+        db = self._db()
+        try:
+            db.execute("VACUUM")
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:
+                raise StorageError(
+                    f"erase: the people are removed from {self._path.name!r}, and its journal may still hold bytes of "
+                    "them, because another process was reading. They go when the store is opened next, or by "
+                    "live.erase([])."
+                )
+            db.execute("DELETE FROM erasing")
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: sqlite3.Error) -> StorageError:
+        """Return our error: sqlite's own text names tables and columns, and never values."""
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
+        ):
+            return StorageError(
+                f"SQLiteStore: {self._path.name!r} is damaged or no database. Restore a copy of it, with its -wal file."
+            )
+        return StorageError(f"SQLiteStore: {self._path.name!r} cannot be used: {error}.")
