@@ -36,8 +36,9 @@ from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file,
 from omnireco.live.rules import Rules
 from omnireco.live.snapshot import Snapshot
 from omnireco.live.store import MemoryStore, Row, Store
-from omnireco.planning.candidates import candidates
+from omnireco.planning.choosing import candidates
 from omnireco.planning.plan import plan
+from omnireco.planning.touch_value import TouchValue
 
 __all__ = ["Live"]
 
@@ -249,7 +250,7 @@ class Live:
             channels=names,
             eligibility=self.rules.eligibility,
             per_person=limits,
-            fatigue=snap.fatigue,
+            value=TouchValue(fatigue=snap.fatigue),
         )
         frame = plan(found, constraints=self.rules.constraints).to_frame()
         if not len(frame):
