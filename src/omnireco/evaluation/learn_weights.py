@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +43,15 @@ from omnireco.evaluation.moves import (
     tuning_moves,
     weight_names,
 )
-from omnireco.evaluation.search import HALF_LIVES, Search
+from omnireco.evaluation.search import Search, half_lives_of
 from omnireco.models.base import events_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LearnedWeights", "learn_weights", "mean_of", "values_of"]
+
+_OFTEN = 0.2  # of what people choose they had before, from which lists may repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -80,6 +82,10 @@ class LearnedWeights:
     metric : str
     n_people : int
         People the gain is measured on.
+    exclude_seen : bool
+        The question it was judged by: whether lists left out what people had before.
+    repeats : float
+        Of what people chose on the windows of the search, the share that they had had before.
     split : str
         Fingerprint of the last window's two sides.
     """
@@ -97,14 +103,22 @@ class LearnedWeights:
     trials: tuple[tuple[str, float], ...]
     metric: str
     n_people: int
+    exclude_seen: bool
+    repeats: float
     split: str
 
     def __repr__(self) -> str:
         verdict = "accepted" if self.accepted else "not accepted"
         return (
             f"LearnedWeights({verdict}: {self.metric} {self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] over "
-            f"{count_of(self.n_people, 'person', 'people')}, {count_of(len(self.trials), 'trial')})"
+            f"{count_of(self.n_people, 'person', 'people')}, {count_of(len(self.trials), 'trial')}; {self.question})"
         )
+
+    @property
+    def question(self) -> str:
+        """The question that the weights were judged by, in a few words."""
+        lists = "seen items left out" if self.exclude_seen else "lists may repeat"
+        return f"{lists}, {self.repeats:.0%} of choices were of seen items"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -132,7 +146,7 @@ def learn_weights(
     target_channels: Iterable[str] | None = None,
     k: int = 10,
     metric: Metric = ndcg,
-    exclude_seen: bool = True,
+    exclude_seen: bool | None = None,
     search: Search | None = None,
     progress: Progress = False,
 ) -> LearnedWeights:
@@ -162,8 +176,11 @@ def learn_weights(
     k : int
     metric : callable
         One value per person.
-    exclude_seen : bool
-        Whether lists leave out what people had before; then such items do not count as truth either.
+    exclude_seen : bool, optional
+        Whether lists leave out what people had before; then such items do not count as truth either. Say it as you will
+        ask ``recommend``: weights that are right for one question can be wrong for the other. By default lists
+        may repeat where at least a fifth of what people chose on the windows of the search they had had before;
+        ``learned.question`` says which it was.
     search : Search, optional
         What is tried, and how sure a gain must be: :class:`omnireco.evaluation.Search`.
     progress : bool or callable(done, total)
@@ -184,7 +201,7 @@ def learn_weights(
     -----
     The estimator comes first, as what is worked on; the data second, as in ``fit``. Each trial fits the estimator once
     per search window: with c channels, e event types, h half-lives and p parameters about
-    ``(sweeps (5 (c + e) + h + 4 p) + 4 p) (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4
+    ``(sweeps (5 (c + e) + h + 8 p) + 4 p) (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4
     times the present one; the types of ``Weights.verdicts`` keep a factor above 0, or what people rejected would be
     forgotten. People count who have a history before the window. Deterministic.
 
@@ -211,20 +228,33 @@ def learn_weights(
     known, log = dataset_of(data, "learn_weights", ("events",)), events_of(data, "learn_weights")
     start = start_of(estimator)
     check_names_of(start, log.events.ids, log.channels.ids)
-    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-    weighing, tuning = _weighing(estimator, search, start, log), tuning_moves(estimator, search.parameters)
+    k = check_k(k)
+    if exclude_seen is not None:
+        check_flag(exclude_seen, "exclude_seen")
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
     cuts = _cuts(known, horizon)
+    repeats = _repeats(cuts[:-1], truth)
+    if exclude_seen is None:
+        exclude_seen = repeats < _OFTEN
     *seen, last = [_Window.of(past, later, truth, exclude_seen=exclude_seen) for past, later in cuts]
+    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train))
+    tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
     channels = tuple(map(str, log.channels.ids)) if len(log.channels) > 1 and weight_names(estimator) else ()
-    n_moves = (search.sweeps + 1) * sum(map(len, tuning)) + search.sweeps * sum(map(len, weighing))
+    n_moves = (2 * search.sweeps + 1) * sum(map(len, tuning)) + search.sweeps * sum(map(len, weighing))
     with ticker(n_moves + len(log.channels) + 1, progress, label="learn_weights") as tick:
         begun = climb.begin(Setting(start, estimator))
         tick()
         begun = best = climb.over(begun, tuning, tick)
         for _ in range(search.sweeps):
             best = climb.over(best, [*weighing, *tuning], tick)
+        climb.return_to(begun)  # and now as much for the start, so that tuning is no gain of the weights
+        for _ in range(search.sweeps):
+            begun = climb.over(begun, tuning, tick)
+        if best.estimator != begun.estimator and best.weights != begun.weights:
+            begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
+        if climb.value(begun) > climb.value(best):
+            best = begun
         before, after = (last.measure(setting, metric, k) for setting in (begun, best))
         gain, low, high = _interval(after - before, search)
         signal = []
@@ -248,6 +278,8 @@ def learn_weights(
         trials=tuple(climb.trials),
         metric=metric_name(metric),
         n_people=int((~np.isnan(after - before)).sum()),
+        exclude_seen=exclude_seen,
+        repeats=repeats,
         split=fingerprint(*(events_of(side, "learn_weights") for side in cuts[-1])),
     )
 
@@ -260,12 +292,21 @@ class _Climb:
     metric: Metric
     k: int
     trials: list[tuple[str, float]] = field(default_factory=list)
+    tried: list[tuple[Setting, float]] = field(default_factory=list)
     highest: float = float("nan")
 
     def begin(self, setting: Setting) -> Setting:
         """Measure where the search begins; an estimator that cannot be fitted there is an error."""
         self.highest = self._mean("start", setting, strict=True)
         return setting
+
+    def return_to(self, setting: Setting) -> None:
+        """Go on from a setting that was tried before."""
+        self.highest = self.value(setting)
+
+    def value(self, setting: Setting) -> float:
+        """Return the mean of a setting that was tried."""
+        return next(mean for known, mean in self.tried if known == setting)
 
     def over(self, best: Setting, moves: Iterable[list[Move]], tick: Any) -> Setting:
         """Go over groups of moves; each starts from the best so far."""
@@ -280,9 +321,14 @@ class _Climb:
         return best
 
     def _mean(self, name: str, setting: Setting, *, strict: bool = False) -> float:
+        for known, mean in self.tried:
+            if known == setting:
+                return mean
         values = [window.measure(setting, self.metric, self.k, strict=strict) for window in self.windows]
-        self.trials.append((name, mean_of(np.concatenate(values))))
-        return self.trials[-1][1]
+        mean = mean_of(np.concatenate(values))
+        self.trials.append((name, mean))
+        self.tried.append((setting, mean))
+        return mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +398,25 @@ def _truth(train: EventLog, test: EventLog, events: tuple[str, ...], channels: t
     return relevant
 
 
-def _weighing(estimator: Estimator, search: Search, start: Weights, log: EventLog) -> list[list[Move]]:
+def _with_estimator(estimator: Estimator) -> Callable[[Setting], Setting]:
+    return lambda setting: replace(setting, estimator=estimator)
+
+
+def _repeats(cuts: Sequence[tuple[Dataset, Dataset]], truth: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
+    """Return the share of what people with a history chose that they had had before; 0 where they chose nothing."""
+    chosen = again = 0
+    for past, later in cuts:
+        train = events_of(past, "learn_weights")
+        relevant, had = _truth(train, events_of(later, "learn_weights"), *truth), train.matrix().csr
+        old = sp.csr_matrix((np.ones(had.nnz), had.indices, had.indptr), had.shape)
+        old.resize(relevant.shape)
+        chosen, again = chosen + relevant.nnz, again + relevant.multiply(old).nnz
+    return again / chosen if chosen else 0.0
+
+
+def _weighing(
+    estimator: Estimator, search: Search, start: Weights, log: EventLog, half_lives: Sequence[str | None]
+) -> list[list[Move]]:
     """Return the moves of the weights; none for an estimator that has no weights."""
     if not weight_names(estimator):
         if search.weighs:
@@ -366,7 +430,7 @@ def _weighing(estimator: Estimator, search: Search, start: Weights, log: EventLo
     graded = _known(search.targets, log.events.ids, "targets")
     groups = _groups(search.events, log.events.ids)
     return [
-        *half_life_moves(HALF_LIVES if search.half_lives is None else search.half_lives),
+        *half_life_moves(half_lives if search.half_lives is None else search.half_lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
         *(factor_moves("events", name, types, start) for name, types in groups.items()),
