@@ -142,7 +142,7 @@ def bench_ease(name: str, matrix: sp.csr_matrix, regularization: float, repeats:
     upper = gram_matrix(x.csr, np.float32 if is_single(x.csr, regularization) else np.float64)
     rounds = []
     for _ in range(repeats):
-        mine, cpu, wall = timed(lambda: _ridge_weights(upper.copy(), regularization))
+        mine, cpu, wall = timed(lambda: _ridge_weights(upper.copy(), regularization, (0.0, 0.0, 0.0), threads=None, progress=False))
         their, peer_cpu, peer_wall = timed(peer)
         _, whole, _ = timed(lambda: om.EASE(regularization=regularization).fit(x))
         rounds.append([cpu, wall, peer_cpu, peer_wall, whole])

@@ -27,7 +27,7 @@ from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.splits import fingerprint
-from omnireco.data.vocabulary import NONE, match
+from omnireco.data.vocabulary import NONE, match, unite
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.hits import find_hits
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LearnedWeights", "learn_weights", "mean_of", "values_of"]
 
+_KEPT = 3  # of so many windows, one is kept from the search
 _OFTEN = 0.2  # of what people choose they had before, from which lists may repeat
 
 
@@ -153,8 +154,8 @@ def learn_weights(
     """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part
-    in the search; there the found weights meet the start, person by person, and unless the interval of the gain
+    event type, how steeply targets rise, and with them the estimator's own parameters. The last window, or of six and
+    more the last third, takes no part in the search; there the found weights meet the start, person by person, and unless the interval of the gain
     lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
     Parameters
@@ -168,8 +169,9 @@ def learn_weights(
         All of it lies before whatever you will report on.
     horizon : str or timedelta, or sequence of Cut
         Length of each of three windows at the end, such as ``"14D"``. Or windows of your own, at least two, such as
-        ``data.rolling(horizon="14D", n=5)`` or folds: all but the last are searched on. See that no train side knows
-        its own test.
+        ``data.rolling(horizon="14D", n=5)`` or folds: all but the last, or the last third of six and more, are
+        searched on. Where items live for days take many short windows, ``data.rolling(horizon="1D", n=60)``. See that
+        no train side knows its own test.
     target, target_channels : iterable of str, optional
         Event types, and channels, that count as truth, such as ``["purchase"]``; all by default. Name the wanted
         ones when some events are dislikes.
@@ -233,10 +235,12 @@ def learn_weights(
         check_flag(exclude_seen, "exclude_seen")
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
     cuts = _cuts(known, horizon)
-    repeats = _repeats(cuts[:-1], truth)
+    n_kept = max(1, len(cuts) // _KEPT)
+    repeats = _repeats(cuts[:-n_kept], truth)
     if exclude_seen is None:
         exclude_seen = repeats < _OFTEN
-    *seen, last = [_Window.of(past, later, truth, exclude_seen=exclude_seen) for past, later in cuts]
+    windows = [_Window.of(past, later, truth, exclude_seen=exclude_seen) for past, later in cuts]
+    seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
     weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train))
     tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
@@ -255,12 +259,12 @@ def learn_weights(
             begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
         if climb.value(begun) > climb.value(best):
             best = begun
-        before, after = (last.measure(setting, metric, k) for setting in (begun, best))
+        before, after = (last.values(setting) for setting in (begun, best))
         gain, low, high = _interval(after - before, search)
         signal = []
         for channel in channels:
             without = replace(best, weights=scaled_weights(best.weights, "channels", (channel,), 0.0))
-            signal.append((channel, *_interval(after - last.measure(without, metric, k), search)))
+            signal.append((channel, *_interval(after - last.values(without), search)))
             tick()
     accepted = bool(low > 0)
     chosen = best if accepted else begun
@@ -280,7 +284,7 @@ def learn_weights(
         n_people=int((~np.isnan(after - before)).sum()),
         exclude_seen=exclude_seen,
         repeats=repeats,
-        split=fingerprint(*(events_of(side, "learn_weights") for side in cuts[-1])),
+        split=fingerprint(*(events_of(side, "learn_weights") for cut in cuts[-n_kept:] for side in cut)),
     )
 
 
@@ -382,6 +386,26 @@ class _Window:
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
         values[self.rows] = values_of(metric, codes, self.relevant)
         return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The windows that take no part in the search: what a setting is worth to each person there."""
+
+    windows: Sequence[_Window]
+    metric: Metric
+    k: int
+
+    def values(self, setting: Setting) -> np.ndarray:
+        """Return the metric per person, the mean over the windows in which they have a truth; NaN where in none."""
+        found = [window.measure(setting, self.metric, self.k) for window in self.windows]
+        if len(found) == 1:
+            return found[0]
+        _, codes = unite([window.train.users for window in self.windows], "users")
+        place, value = np.concatenate(codes), np.concatenate(found)
+        there = ~np.isnan(value)
+        total, n = (np.bincount(place[there], weights=each[there]) for each in (value, there))
+        return np.where(n > 0, total / np.where(n > 0, n, 1), np.nan)
 
 
 def _truth(train: EventLog, test: EventLog, events: tuple[str, ...], channels: tuple[str, ...]) -> sp.csr_matrix:
