@@ -154,7 +154,8 @@ def learn_weights(
     """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type, how steeply targets rise, and with them the estimator's own parameters. The last window, or of six and
+    event type, how steeply targets rise, and with them the estimator's own parameters. A step is taken where its gain
+    exceeds the gain's standard error. The last window, or of six and
     more the last third, takes no part in the search; there the found weights meet the start, person by person, and unless the interval of the gain
     lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
@@ -235,11 +236,12 @@ def learn_weights(
         check_flag(exclude_seen, "exclude_seen")
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
     cuts = _cuts(known, horizon)
-    n_kept = max(1, len(cuts) // _KEPT)
-    repeats = _repeats(cuts[:-n_kept], truth)
+    repeats = _repeats(cuts[: -max(1, len(cuts) // _KEPT)], truth)
     if exclude_seen is None:
         exclude_seen = repeats < _OFTEN
-    windows = [_Window.of(past, later, truth, exclude_seen=exclude_seen) for past, later in cuts]
+    windows = _windows(cuts, truth, exclude_seen=exclude_seen)
+    n_kept = max(1, len(windows) // _KEPT)
+    cuts = tuple((window.past, window.later) for window in windows)
     seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
     weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train))
     tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
@@ -252,8 +254,7 @@ def learn_weights(
         begun = best = climb.over(begun, tuning, tick)
         for _ in range(search.sweeps):
             best = climb.over(best, [*weighing, *tuning], tick)
-        climb.return_to(begun)  # and now as much for the start, so that tuning is no gain of the weights
-        for _ in range(search.sweeps):
+        for _ in range(search.sweeps):  # as much for the start, so that tuning is no gain of the weights
             begun = climb.over(begun, tuning, tick)
         if best.estimator != begun.estimator and best.weights != begun.weights:
             begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
@@ -296,43 +297,47 @@ class _Climb:
     metric: Metric
     k: int
     trials: list[tuple[str, float]] = field(default_factory=list)
-    tried: list[tuple[Setting, float]] = field(default_factory=list)
-    highest: float = float("nan")
+    tried: list[tuple[Setting, np.ndarray]] = field(default_factory=list)  # and what each was worth to each person
 
     def begin(self, setting: Setting) -> Setting:
         """Measure where the search begins; an estimator that cannot be fitted there is an error."""
-        self.highest = self._mean("start", setting, strict=True)
+        self.values("start", setting, strict=True)
         return setting
 
-    def return_to(self, setting: Setting) -> None:
-        """Go on from a setting that was tried before."""
-        self.highest = self.value(setting)
-
     def value(self, setting: Setting) -> float:
-        """Return the mean of a setting that was tried."""
-        return next(mean for known, mean in self.tried if known == setting)
+        """Return the mean of a setting."""
+        return mean_of(self.values("", setting))
 
     def over(self, best: Setting, moves: Iterable[list[Move]], tick: Any) -> Setting:
-        """Go over groups of moves; each starts from the best so far."""
+        """Go over groups of moves; the best of each is taken where its gain exceeds the standard error of the gain."""
         for group in moves:
-            base = best
+            found = base = best
             for name, move in group:
                 tick()
                 if (trial := move(base)) == base:
                     continue
-                if (mean := self._mean(name, trial)) > self.highest:
-                    best, self.highest = trial, mean
+                if mean_of(self.values(name, trial)) > self.value(found):
+                    found = trial
+            if found != base and _is_clear(self.values("", found) - self.values("", base)):
+                best = found
         return best
 
-    def _mean(self, name: str, setting: Setting, *, strict: bool = False) -> float:
-        for known, mean in self.tried:
+    def values(self, name: str, setting: Setting, *, strict: bool = False) -> np.ndarray:
+        """Return the metric of a setting per person and window, measured once."""
+        for known, values in self.tried:
             if known == setting:
-                return mean
-        values = [window.measure(setting, self.metric, self.k, strict=strict) for window in self.windows]
-        mean = mean_of(np.concatenate(values))
-        self.trials.append((name, mean))
-        self.tried.append((setting, mean))
-        return mean
+                return values
+        found = [window.measure(setting, self.metric, self.k, strict=strict) for window in self.windows]
+        values = np.concatenate(found)
+        self.trials.append((name, mean_of(values)))
+        self.tried.append((setting, values))
+        return values
+
+
+def _is_clear(gaps: np.ndarray) -> bool:
+    """Return whether the mean of paired differences exceeds its standard error."""
+    known = gaps[~np.isnan(gaps)]
+    return bool(known.size > 1 and known.mean() > known.std(ddof=1) / known.size**0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +345,8 @@ class _Window:
     """One cut: what was known, and what people with a history chose next."""
 
     past: Dataset
-    train: EventLog  # its events
+    later: Dataset
+    train: EventLog  # the events of the past
     requests: Requests  # those who have a truth
     rows: np.ndarray  # their rows among the people of the past
     relevant: sp.csr_matrix  # (n_asked, n_items and what nobody knew)
@@ -368,7 +374,7 @@ class _Window:
         own = had[rows]
         barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
         requests = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, train, requests, rows, relevant[rows], exclude_seen)
+        return cls(past, later, train, requests, rows, relevant[rows], exclude_seen)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
         """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
@@ -386,6 +392,20 @@ class _Window:
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
         values[self.rows] = values_of(metric, codes, self.relevant)
         return values
+
+
+def _windows(
+    cuts: Sequence[tuple[Dataset, Dataset]], truth: tuple[tuple[str, ...], tuple[str, ...]], *, exclude_seen: bool
+) -> list[_Window]:
+    """Return the windows; of more than three, such as days, those with nobody to judge are passed over."""
+    found: list[_Window] = []
+    for number, (past, later) in enumerate(cuts, 1):
+        try:
+            found.append(_Window.of(past, later, truth, exclude_seen=exclude_seen))
+        except EmptyError:
+            if len(cuts) <= _KEPT or (number == len(cuts) and len(found) < 2):
+                raise
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,9 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
-    @says_the_line("om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0, unobserved_weight=1.0))")
+    @says_the_line(
+        "om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0, unobserved_weight=1.0))"
+    )
     def from_arrays(
         cls,
         factors: Any,

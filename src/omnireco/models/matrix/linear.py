@@ -147,7 +147,9 @@ class EASE(Estimator):
         check_number(self.diagonal, "diagonal", low=0, high=1)
         check_number(self.kept_weight, "kept_weight", low=0, high=1)
         if self.diagonal and self.kept_weight:
-            raise ParameterError("EASE: diagonal and kept_weight both say what an item weighs for itself. Leave one out.")
+            raise ParameterError(
+                "EASE: diagonal and kept_weight both say what an item weighs for itself. Leave one out."
+            )
         if self.neighbors is not None:
             check_integer(self.neighbors, "neighbors", low=1)
             if self.diagonal or self.kept_weight:
@@ -452,7 +454,12 @@ def mirrored(square: np.ndarray) -> np.ndarray:
 
 
 def invert_ridge(
-    gram: np.ndarray, regularization: float | np.ndarray, verb: str, *, threads: int | None = None, progress: Progress = False
+    gram: np.ndarray,
+    regularization: float | np.ndarray,
+    verb: str,
+    *,
+    threads: int | None = None,
+    progress: Progress = False,
 ) -> np.ndarray:
     """Return (gram + regularization I)^-1, of which the upper triangle counts, as it does in ``gram``, used up."""
     gram[np.diag_indices_from(gram)] += regularization
