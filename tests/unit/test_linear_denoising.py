@@ -19,7 +19,7 @@ X = om.Interactions.from_scipy(sp.csr_matrix(ROWS))
 
 
 def expected_loss_minimiser(dropout, kept, ridge):
-    """Weights, one column at a time, that cost least over every possible mask of the inputs, each with its probability."""
+    """Weights, column by column, that cost least over every possible mask of the inputs, each with its probability."""
     n, keep = ROWS.shape[1], 1 - dropout
     weight = dropout + keep * kept
     found = np.zeros((n, n))

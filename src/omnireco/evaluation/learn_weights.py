@@ -83,12 +83,12 @@ class LearnedWeights:
     metric : str
     n_people : int
         People the gain is measured on.
+    split : str
+        Fingerprint of the last window's two sides.
     exclude_seen : bool
         The question it was judged by: whether lists left out what people had before.
     repeats : float
         Of what people chose on the windows of the search, the share that they had had before.
-    split : str
-        Fingerprint of the last window's two sides.
     """
 
     weights: Weights
@@ -104,9 +104,9 @@ class LearnedWeights:
     trials: tuple[tuple[str, float], ...]
     metric: str
     n_people: int
-    exclude_seen: bool
-    repeats: float
     split: str
+    exclude_seen: bool = True
+    repeats: float = float("nan")
 
     def __repr__(self) -> str:
         verdict = "accepted" if self.accepted else "not accepted"
@@ -119,7 +119,7 @@ class LearnedWeights:
     def question(self) -> str:
         """The question that the weights were judged by, in a few words."""
         lists = "seen items left out" if self.exclude_seen else "lists may repeat"
-        return f"{lists}, {self.repeats:.0%} of choices were of seen items"
+        return lists if np.isnan(self.repeats) else f"{lists}, {self.repeats:.0%} of choices were of seen items"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -155,9 +155,9 @@ def learn_weights(
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
     event type, how steeply targets rise, and with them the estimator's own parameters. A step is taken where its gain
-    exceeds the gain's standard error. The last window, or of six and
-    more the last third, takes no part in the search; there the found weights meet the start, person by person, and unless the interval of the gain
-    lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
+    exceeds the gain's standard error. The last window, or of six and more the last third, takes no part in the search;
+    there the found weights meet the start, person by person, and unless the interval of the gain lies above 0 the start
+    stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
     Parameters
     ----------

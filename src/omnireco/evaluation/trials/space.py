@@ -88,7 +88,8 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     Parameters
     ----------
     estimator : Estimator
-        Of its own parameters these are tried, where it has them: factors, neighbors, regularization and unobserved_weight.
+        Of its own parameters these are tried, where it has them: factors, neighbors, regularization and
+        unobserved_weight.
     data : Dataset, EventLog or Interactions
         What parameters that follow the data are read from.
 

@@ -132,8 +132,8 @@ def tune(
         What is known: **not** the window that you will report on.
     space : mapping of str to list or Between, optional
         What to try; by default a few steps around the default of what matters most,
-        :func:`omnireco.evaluation.small_space`. By the names of ``estimator.get_params()``: ``{"regularization": om.evaluation.Between(1, 1e4,
-        log=True), "weights__half_life": [None, "30D"]}``.
+        :func:`omnireco.evaluation.small_space`. By the names of ``estimator.get_params()``: ``{"regularization":
+        om.evaluation.Between(1, 1e4, log=True), "weights__half_life": [None, "30D"]}``.
     horizon : str or timedelta
         Length of each of the two windows.
     n_trials : int

@@ -291,8 +291,8 @@ class FactorModel(Model):
         check_kind(known, ALS, "estimator", "estimator=om.ALS(unobserved_weight=1.0, alpha=40.0)")
         if known.unobserved_weight is None:
             raise ParameterError(
-                "from_arrays: the estimator's unobserved_weight follows the data it is fitted on, and here is none. Say "
-                "which one the factors were learned with: estimator.replace(unobserved_weight=1.0)."
+                "from_arrays: the estimator's unobserved_weight follows the data it is fitted on, and here is none. "
+                "Say which one the factors were learned with: estimator.replace(unobserved_weight=1.0)."
             )
         loss = known._loss()
         return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)

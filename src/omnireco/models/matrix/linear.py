@@ -61,8 +61,9 @@ class EASE(Estimator):
         explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
         better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
     dropout : float
-        Share of a history, from 0 to below 1, that is dropped at random when weights are learned, in closed form: the
-        ridge of an item grows by ``dropout / (1 - dropout)`` times its square. Popular items then speak less for others.
+        Share of a history, from 0 to below 1, that is dropped at random when weights are learned, in closed form:
+        the ridge of an item grows by ``dropout / (1 - dropout)`` times its square. Popular items then speak less for
+        others.
     diagonal : float
         The largest weight, from 0 to 1, of an item for itself. 0 is EASE; above 0 the weights of items that
         nothing else explains become smaller (RLAE; with dropout RDLAE).
@@ -103,12 +104,12 @@ class EASE(Estimator):
     O(items x neighbors^3), and for each item the people of its neighbours x what they share; memory 20 bytes x items x
     neighbors.
 
-    With dropout p, ``Lambda = regularization I + p / (1 - p) diag(G)``, ``P = inv(G + Lambda)`` and ``B = -P / diag(P)``
-    off the diagonal. With a diagonal of at most xi, column j is ``e_j - P_j max(Lambda_jj, (1 - xi) / P_jj)``. With a
-    kept weight b, q = 1 - p and ``c = b / (p + q b)``, the loss that dropout is expected to cost is smallest, up to the
-    factor q for all scores, at ``B_jj = q d_j`` and ``B_ij = -P_ij / P_jj (1 - q c d_j)``, where ``d_j = c (G_jj - m_j) / q
-    / (c G_jj / q + regularization - c^2 m_j)`` and ``m_j = G_jj / q + regularization - 1 / P_jj``. On public films these
-    add little under the usual metrics (see the page on quality).
+    With dropout p, ``Lambda = regularization I + p / (1 - p) diag(G)``, ``P = inv(G + Lambda)`` and ``B = -P /
+    diag(P)`` off the diagonal. With a diagonal of at most xi, column j is ``e_j - P_j max(Lambda_jj, (1 - xi) /
+    P_jj)``. With a kept weight b, q = 1 - p and ``c = b / (p + q b)``, the loss that dropout is expected to cost is
+    smallest, up to the factor q for all scores, at ``B_jj = q d_j`` and ``B_ij = -P_ij / P_jj (1 - q c d_j)``, where
+    ``d_j = c (G_jj - m_j) / q / (c G_jj / q + regularization - c^2 m_j)`` and ``m_j = G_jj / q + regularization - 1 /
+    P_jj``.
 
     References
     ----------
@@ -154,8 +155,8 @@ class EASE(Estimator):
             check_integer(self.neighbors, "neighbors", low=1)
             if self.diagonal or self.kept_weight:
                 raise ParameterError(
-                    "EASE(neighbors=...) holds every item's weight for itself at 0. Leave diagonal and kept_weight out; "
-                    "dropout is possible."
+                    "EASE(neighbors=...) holds every item's weight for itself at 0. Leave diagonal and kept_weight "
+                    "out; dropout is possible."
                 )
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
@@ -548,8 +549,8 @@ def _kept_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weight of each item for itself, and the factor of the others' weights for it, both (n_items,).
 
-    ``square`` is the diagonal of X'X, ``diagonal`` that of the inverse, ``extra`` is p / (1 - p), and ``kept`` the weight
-    of errors in what was kept, against 1 for what was dropped.
+    ``square`` is the diagonal of X'X, ``diagonal`` that of the inverse, ``extra`` is p / (1 - p), and ``kept`` the
+    weight of errors in what was kept, against 1 for what was dropped.
     """
     q = 1.0 / (1.0 + extra)
     c = kept / (1.0 - q + q * kept)

@@ -1,4 +1,4 @@
-"""Defaults that follow the data: the weight of what was not observed against what was, and the ridge against histories."""
+"""Defaults that follow the data: the weight of the unobserved against the observed, the ridge against histories."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def unobserved_weight_of(cells: sp.csr_matrix, weight: np.ndarray) -> float:
     """Return the weight of the unobserved cells of ALS, where the observed cells (nnz,) have these weights.
 
     All cells of people with a history and of items that somebody chose weigh ``UNOBSERVED_SHARE`` times what was
-    observed, so that neither more items nor heavier events change what the two sides of the loss mean to one another. On
-    dense data, where that is more than half the weight of an observed cell, half of it.
+    observed, so that neither more items nor heavier events change what the two sides of the loss mean to one another.
+    On dense data, where that is more than half the weight of an observed cell, half of it.
     """
     total = float(weight.sum())
     rows, columns = int(np.count_nonzero(np.diff(cells.indptr))), int(np.unique(cells.indices).size)
