@@ -62,8 +62,8 @@ class EASE(Estimator):
         better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
     dropout : float
         Share of a history, from 0 to below 1, that is dropped at random when weights are learned, in closed form:
-        the ridge of an item grows by ``dropout / (1 - dropout)`` times its square. Popular items then speak less for
-        others.
+        the ridge of an item grows by ``dropout / (1 - dropout)`` times its square. Popular items then weigh less as
+        evidence.
     diagonal : float
         The largest weight, from 0 to 1, of an item for itself. 0 is EASE; above 0 the weights of items that
         nothing else explains become smaller (RLAE; with dropout RDLAE).
