@@ -50,8 +50,8 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "dislike": (-1.0, {"weights": om.Weights(events={"view": -1.0})}), "graded": True,
     },
     "EASE": {
-        "regularization": 7.0, "neighbors": 3, "dropout": 0.4, "diagonal": 0.5, "kept_weight": 0.7, "input_half_life": 2.0,
-        "weights": W,
+        "regularization": 7.0, "neighbors": 3, "dropout": 0.4, "diagonal": 0.5, "kept_weight": 0.7,
+        "input_half_life": 2.0, "weights": W,
     },
     "ItemKNN": {
         "neighbors": 2, "similarity": "jaccard", "weighting": "bm25", "shrinkage": 9.0, "weights": W,
