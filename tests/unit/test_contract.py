@@ -58,7 +58,10 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "factors": 3, "learning_rate": 0.5, "regularization": 2.0, "iterations": 1, "negatives": 1, "seed": 5,
         "weights": W,
     },
-    "EASE": {"regularization": 7.0, "neighbors": 3, "input_half_life": 2.0, "weights": W},
+    "EASE": {
+        "regularization": 7.0, "neighbors": 3, "dropout": 0.4, "diagonal": 0.5, "kept_weight": 0.7,
+        "input_half_life": 2.0, "weights": W,
+    },
     "ItemKNN": {
         "neighbors": 2, "similarity": "jaccard", "weighting": "bm25", "shrinkage": 9.0, "weights": W,
         "alpha": (0.9, {"similarity": "asymmetric"}), "beta": (0.1, {"similarity": "tversky"}),
@@ -251,7 +254,7 @@ def test_searches_of_scikit_learn_drive_an_estimator(search):
     assert len({repr(estimator) for _, estimator in tried}) == len(list(search))
     blend = om.Blend(models={"a": om.EASE(), "b": om.ItemKNN()})
     assert blend.set_params(models__a__regularization=3.0).models["a"].regularization == 3.0
-    assert blend.models["a"].regularization == 500.0
+    assert blend.models["a"].regularization is None
 
 
 def asked_for(tree):

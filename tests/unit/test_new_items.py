@@ -38,7 +38,7 @@ def test_the_map_is_a_ridge_around_the_means():
 def test_known_items_left_out_are_found_again():
     log = om.EventLog.from_frame(om.simulate(n_users=200, n_items=30, days=60, seed=3).events)
     x = log.matrix(om.Weights(binary=True))
-    full = om.ALS(factors=6, seed=1).fit(x)
+    full = om.ALS(factors=6, unobserved_weight=0.2, seed=1).fit(x)
     kinds = [(i, f"group {np.argmax(v)}") for i, v in zip(full.items.ids, full.factors, strict=True)]
     held = full.items.ids[::5]
     rest = np.flatnonzero(~np.isin(full.items.ids, held))

@@ -166,6 +166,16 @@ class Estimator(ABC):
         """Return the estimator with other parameters: :meth:`replace`, by scikit-learn's name. Nothing changes here."""
         return _replaced(self, params)
 
+    def settled(self: _Self, data: Any) -> _Self:
+        """Return the estimator with what fit would choose for this data written out; most choose nothing.
+
+        Parameters
+        ----------
+        data : Dataset, EventLog or Interactions
+            As for ``fit``.
+        """
+        return self
+
     def __sklearn_clone__(self: _Self) -> _Self:
         return self  # frozen: a copy could not differ
 

@@ -36,7 +36,7 @@ def _solve_items(
 
     X is given by items (item_indptr, users, weights) and by users (indptr, items, values), both with sorted
     indices. total_of (n_items,) are the sums of the columns, variance (n_items,) the squares about their means,
-    n_people how many the means are over, ridge a number, count (n_items,) how many places of a row are filled.
+    n_people how many the means are over, ridge (n_items,), count (n_items,) how many places of a row are filled.
     """
     n_items, n_users = variance.size, indptr.size - 1
     product, stamp = np.zeros(n_items), np.full(n_items, -1, np.int64)
@@ -51,7 +51,7 @@ def _solve_items(
             gain = np.empty(n_near)
             for a in range(n_near):
                 beyond = product[kept[a]] - total_of[kept[a]] * total_of[item] / n_people
-                gain[a] = beyond**2 / (variance[kept[a]] + ridge)
+                gain[a] = beyond**2 / (variance[kept[a]] + ridge[kept[a]])
             least = np.partition(gain, n_near - n_kept)[n_near - n_kept]
             ties = n_kept - np.sum(gain > least)
             m = 0
@@ -95,7 +95,7 @@ def _solve_items(
             first = last
             of_user[met[m]] = 0
         for a in range(n):
-            gram[a, a] += ridge
+            gram[a, a] += ridge[kept[a]]
             right[a] = product[kept[a]]
         for a in range(n):  # L D L', by rows of the upper triangle
             pivot = gram[a, a]

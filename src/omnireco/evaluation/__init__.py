@@ -26,7 +26,7 @@ from omnireco.evaluation.report import Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
 from omnireco.evaluation.trials.backtest import Backtest, backtest
-from omnireco.evaluation.trials.space import Between, Trials
+from omnireco.evaluation.trials.space import Between, Trials, small_space
 from omnireco.evaluation.trials.tune import Tuned, tune
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "precision",
     "recall",
     "scorecard",
+    "small_space",
     "tune",
 ]
 

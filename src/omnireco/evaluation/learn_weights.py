@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.splits import fingerprint
-from omnireco.data.vocabulary import NONE, match
+from omnireco.data.vocabulary import NONE, match, unite
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.hits import find_hits
@@ -43,13 +43,16 @@ from omnireco.evaluation.moves import (
     tuning_moves,
     weight_names,
 )
-from omnireco.evaluation.search import HALF_LIVES, Search
+from omnireco.evaluation.search import Search, half_lives_of
 from omnireco.models.base import events_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LearnedWeights", "learn_weights", "mean_of", "values_of"]
+
+_KEPT = 3  # of so many windows, one is kept from the search
+_OFTEN = 0.2  # of what people choose they had before, from which lists may repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -82,6 +85,10 @@ class LearnedWeights:
         People the gain is measured on.
     split : str
         Fingerprint of the last window's two sides.
+    exclude_seen : bool
+        The question it was judged by: whether lists left out what people had before.
+    repeats : float
+        Of what people chose on the windows of the search, the share that they had had before.
     """
 
     weights: Weights
@@ -98,13 +105,21 @@ class LearnedWeights:
     metric: str
     n_people: int
     split: str
+    exclude_seen: bool = True
+    repeats: float = float("nan")
 
     def __repr__(self) -> str:
         verdict = "accepted" if self.accepted else "not accepted"
         return (
             f"LearnedWeights({verdict}: {self.metric} {self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] over "
-            f"{count_of(self.n_people, 'person', 'people')}, {count_of(len(self.trials), 'trial')})"
+            f"{count_of(self.n_people, 'person', 'people')}, {count_of(len(self.trials), 'trial')}; {self.question})"
         )
+
+    @property
+    def question(self) -> str:
+        """The question that the weights were judged by, in a few words."""
+        lists = "seen items left out" if self.exclude_seen else "lists may repeat"
+        return lists if np.isnan(self.repeats) else f"{lists}, {self.repeats:.0%} of choices were of seen items"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -132,16 +147,17 @@ def learn_weights(
     target_channels: Iterable[str] | None = None,
     k: int = 10,
     metric: Metric = ndcg,
-    exclude_seen: bool = True,
+    exclude_seen: bool | None = None,
     search: Search | None = None,
     progress: Progress = False,
 ) -> LearnedWeights:
     """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part
-    in the search; there the found weights meet the start, person by person, and unless the interval of the gain
-    lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
+    event type, how steeply targets rise, and with them the estimator's own parameters. A step is taken where its gain
+    exceeds the gain's standard error. The last window, or of six and more the last third, takes no part in the search;
+    there the found weights meet the start, person by person, and unless the interval of the gain lies above 0 the start
+    stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
     Parameters
     ----------
@@ -154,16 +170,20 @@ def learn_weights(
         All of it lies before whatever you will report on.
     horizon : str or timedelta, or sequence of Cut
         Length of each of three windows at the end, such as ``"14D"``. Or windows of your own, at least two, such as
-        ``data.rolling(horizon="14D", n=5)`` or folds: all but the last are searched on. See that no train side knows
-        its own test.
+        ``data.rolling(horizon="14D", n=5)`` or folds: all but the last, or the last third of six and more, are
+        searched on. Where items live for days take many short windows, ``data.rolling(horizon="1D", n=60)``. See that
+        no train side knows its own test.
     target, target_channels : iterable of str, optional
         Event types, and channels, that count as truth, such as ``["purchase"]``; all by default. Name the wanted
         ones when some events are dislikes.
     k : int
     metric : callable
         One value per person.
-    exclude_seen : bool
-        Whether lists leave out what people had before; then such items do not count as truth either.
+    exclude_seen : bool, optional
+        Whether lists leave out what people had before; then such items do not count as truth either. Say it as you will
+        ask ``recommend``: weights that are right for one question can be wrong for the other. By default lists
+        may repeat where at least a fifth of what people chose on the windows of the search they had had before;
+        ``learned.question`` says which it was.
     search : Search, optional
         What is tried, and how sure a gain must be: :class:`omnireco.evaluation.Search`.
     progress : bool or callable(done, total)
@@ -184,7 +204,7 @@ def learn_weights(
     -----
     The estimator comes first, as what is worked on; the data second, as in ``fit``. Each trial fits the estimator once
     per search window: with c channels, e event types, h half-lives and p parameters about
-    ``(sweeps (5 (c + e) + h + 4 p) + 4 p) (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4
+    ``(sweeps (5 (c + e) + h + 8 p) + 4 p) (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4
     times the present one; the types of ``Weights.verdicts`` keep a factor above 0, or what people rejected would be
     forgotten. People count who have a history before the window. Deterministic.
 
@@ -211,26 +231,41 @@ def learn_weights(
     known, log = dataset_of(data, "learn_weights", ("events",)), events_of(data, "learn_weights")
     start = start_of(estimator)
     check_names_of(start, log.events.ids, log.channels.ids)
-    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-    weighing, tuning = _weighing(estimator, search, start, log), tuning_moves(estimator, search.parameters)
+    k = check_k(k)
+    if exclude_seen is not None:
+        check_flag(exclude_seen, "exclude_seen")
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
     cuts = _cuts(known, horizon)
-    *seen, last = [_Window.of(past, later, truth, exclude_seen=exclude_seen) for past, later in cuts]
+    repeats = _repeats(cuts[: -max(1, len(cuts) // _KEPT)], truth)
+    if exclude_seen is None:
+        exclude_seen = repeats < _OFTEN
+    windows = _windows(cuts, truth, exclude_seen=exclude_seen)
+    n_kept = max(1, len(windows) // _KEPT)
+    cuts = tuple((window.past, window.later) for window in windows)
+    seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
+    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train))
+    tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
     channels = tuple(map(str, log.channels.ids)) if len(log.channels) > 1 and weight_names(estimator) else ()
-    n_moves = (search.sweeps + 1) * sum(map(len, tuning)) + search.sweeps * sum(map(len, weighing))
+    n_moves = (2 * search.sweeps + 1) * sum(map(len, tuning)) + search.sweeps * sum(map(len, weighing))
     with ticker(n_moves + len(log.channels) + 1, progress, label="learn_weights") as tick:
         begun = climb.begin(Setting(start, estimator))
         tick()
         begun = best = climb.over(begun, tuning, tick)
         for _ in range(search.sweeps):
             best = climb.over(best, [*weighing, *tuning], tick)
-        before, after = (last.measure(setting, metric, k) for setting in (begun, best))
+        for _ in range(search.sweeps):  # as much for the start, so that tuning is no gain of the weights
+            begun = climb.over(begun, tuning, tick)
+        if best.estimator != begun.estimator and best.weights != begun.weights:
+            begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
+        if climb.value(begun) > climb.value(best):
+            best = begun
+        before, after = (last.values(setting) for setting in (begun, best))
         gain, low, high = _interval(after - before, search)
         signal = []
         for channel in channels:
             without = replace(best, weights=scaled_weights(best.weights, "channels", (channel,), 0.0))
-            signal.append((channel, *_interval(after - last.measure(without, metric, k), search)))
+            signal.append((channel, *_interval(after - last.values(without), search)))
             tick()
     accepted = bool(low > 0)
     chosen = best if accepted else begun
@@ -248,7 +283,9 @@ def learn_weights(
         trials=tuple(climb.trials),
         metric=metric_name(metric),
         n_people=int((~np.isnan(after - before)).sum()),
-        split=fingerprint(*(events_of(side, "learn_weights") for side in cuts[-1])),
+        exclude_seen=exclude_seen,
+        repeats=repeats,
+        split=fingerprint(*(events_of(side, "learn_weights") for cut in cuts[-n_kept:] for side in cut)),
     )
 
 
@@ -260,29 +297,47 @@ class _Climb:
     metric: Metric
     k: int
     trials: list[tuple[str, float]] = field(default_factory=list)
-    highest: float = float("nan")
+    tried: list[tuple[Setting, np.ndarray]] = field(default_factory=list)  # and what each was worth to each person
 
     def begin(self, setting: Setting) -> Setting:
         """Measure where the search begins; an estimator that cannot be fitted there is an error."""
-        self.highest = self._mean("start", setting, strict=True)
+        self.values("start", setting, strict=True)
         return setting
 
+    def value(self, setting: Setting) -> float:
+        """Return the mean of a setting."""
+        return mean_of(self.values("", setting))
+
     def over(self, best: Setting, moves: Iterable[list[Move]], tick: Any) -> Setting:
-        """Go over groups of moves; each starts from the best so far."""
+        """Go over groups of moves; the best of each is taken where its gain exceeds the standard error of the gain."""
         for group in moves:
-            base = best
+            found = base = best
             for name, move in group:
                 tick()
                 if (trial := move(base)) == base:
                     continue
-                if (mean := self._mean(name, trial)) > self.highest:
-                    best, self.highest = trial, mean
+                if mean_of(self.values(name, trial)) > self.value(found):
+                    found = trial
+            if found != base and _is_clear(self.values("", found) - self.values("", base)):
+                best = found
         return best
 
-    def _mean(self, name: str, setting: Setting, *, strict: bool = False) -> float:
-        values = [window.measure(setting, self.metric, self.k, strict=strict) for window in self.windows]
-        self.trials.append((name, mean_of(np.concatenate(values))))
-        return self.trials[-1][1]
+    def values(self, name: str, setting: Setting, *, strict: bool = False) -> np.ndarray:
+        """Return the metric of a setting per person and window, measured once."""
+        for known, values in self.tried:
+            if known == setting:
+                return values
+        found = [window.measure(setting, self.metric, self.k, strict=strict) for window in self.windows]
+        values = np.concatenate(found)
+        self.trials.append((name, mean_of(values)))
+        self.tried.append((setting, values))
+        return values
+
+
+def _is_clear(gaps: np.ndarray) -> bool:
+    """Return whether the mean of paired differences exceeds its standard error."""
+    known = gaps[~np.isnan(gaps)]
+    return bool(known.size > 1 and known.mean() > known.std(ddof=1) / known.size**0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +345,8 @@ class _Window:
     """One cut: what was known, and what people with a history chose next."""
 
     past: Dataset
-    train: EventLog  # its events
+    later: Dataset
+    train: EventLog  # the events of the past
     requests: Requests  # those who have a truth
     rows: np.ndarray  # their rows among the people of the past
     relevant: sp.csr_matrix  # (n_asked, n_items and what nobody knew)
@@ -318,7 +374,7 @@ class _Window:
         own = had[rows]
         barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
         requests = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, train, requests, rows, relevant[rows], exclude_seen)
+        return cls(past, later, train, requests, rows, relevant[rows], exclude_seen)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
         """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
@@ -338,6 +394,40 @@ class _Window:
         return values
 
 
+def _windows(
+    cuts: Sequence[tuple[Dataset, Dataset]], truth: tuple[tuple[str, ...], tuple[str, ...]], *, exclude_seen: bool
+) -> list[_Window]:
+    """Return the windows; of more than three, such as days, those with nobody to judge are passed over."""
+    found: list[_Window] = []
+    for number, (past, later) in enumerate(cuts, 1):
+        try:
+            found.append(_Window.of(past, later, truth, exclude_seen=exclude_seen))
+        except EmptyError:
+            if len(cuts) <= _KEPT or (number == len(cuts) and len(found) < 2):
+                raise
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The windows that take no part in the search: what a setting is worth to each person there."""
+
+    windows: Sequence[_Window]
+    metric: Metric
+    k: int
+
+    def values(self, setting: Setting) -> np.ndarray:
+        """Return the metric per person, the mean over the windows in which they have a truth; NaN where in none."""
+        found = [window.measure(setting, self.metric, self.k) for window in self.windows]
+        if len(found) == 1:
+            return found[0]
+        _, codes = unite([window.train.users for window in self.windows], "users")
+        place, value = np.concatenate(codes), np.concatenate(found)
+        there = ~np.isnan(value)
+        total, n = (np.bincount(place[there], weights=each[there]) for each in (value, there))
+        return np.where(n > 0, total / np.where(n > 0, n, 1), np.nan)
+
+
 def _truth(train: EventLog, test: EventLog, events: tuple[str, ...], channels: tuple[str, ...]) -> sp.csr_matrix:
     """Return what people of the train chose later, (n_users, n_items + columns for items it does not know)."""
     counts = np.isin(test.events.ids, events)[test.event] & np.isin(test.channels.ids, channels)[test.channel]
@@ -352,7 +442,25 @@ def _truth(train: EventLog, test: EventLog, events: tuple[str, ...], channels: t
     return relevant
 
 
-def _weighing(estimator: Estimator, search: Search, start: Weights, log: EventLog) -> list[list[Move]]:
+def _with_estimator(estimator: Estimator) -> Callable[[Setting], Setting]:
+    return lambda setting: replace(setting, estimator=estimator)
+
+
+def _repeats(cuts: Sequence[tuple[Dataset, Dataset]], truth: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
+    """Return the share of what people with a history chose that they had had before; 0 where they chose nothing."""
+    chosen = again = 0
+    for past, later in cuts:
+        train = events_of(past, "learn_weights")
+        relevant, had = _truth(train, events_of(later, "learn_weights"), *truth), train.matrix().csr
+        old = sp.csr_matrix((np.ones(had.nnz), had.indices, had.indptr), had.shape)
+        old.resize(relevant.shape)
+        chosen, again = chosen + relevant.nnz, again + relevant.multiply(old).nnz
+    return again / chosen if chosen else 0.0
+
+
+def _weighing(
+    estimator: Estimator, search: Search, start: Weights, log: EventLog, half_lives: Sequence[str | None]
+) -> list[list[Move]]:
     """Return the moves of the weights; none for an estimator that has no weights."""
     if not weight_names(estimator):
         if search.weighs:
@@ -366,7 +474,7 @@ def _weighing(estimator: Estimator, search: Search, start: Weights, log: EventLo
     graded = _known(search.targets, log.events.ids, "targets")
     groups = _groups(search.events, log.events.ids)
     return [
-        *half_life_moves(HALF_LIVES if search.half_lives is None else search.half_lives),
+        *half_life_moves(half_lives if search.half_lives is None else search.half_lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
         *(factor_moves("events", name, types, start) for name, types in groups.items()),

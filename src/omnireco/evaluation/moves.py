@@ -113,16 +113,20 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
     return found
 
 
-def tuning_moves(estimator: Estimator, parameters: Mapping[str, Sequence[Any]] | None) -> list[list[Move]]:
-    """Return the moves of the estimator's own parameters."""
+def tuning_moves(estimator: Estimator, parameters: Mapping[str, Sequence[Any]] | None, data: Any) -> list[list[Move]]:
+    """Return the moves of the estimator's own parameters; those that follow the data start from what ``data`` gives."""
 
     def put(setting: Setting, name: str, value: Any) -> Setting:
         return replace(setting, estimator=setting.estimator.replace(**{name: value}))
 
     def scale(setting: Setting, name: str, step: float) -> Setting:
-        return put(setting, name, setting.estimator.get_params(deep=False)[name] * step)
+        held = setting.estimator.get_params(deep=False)[name]
+        if held is None:
+            held = setting.ready(partial_log=True).settled(data).get_params(deep=False)[name]
+        return put(setting, name, held * step)
 
     own = estimator.get_params(deep=False)
+    follow = set() if parameters is not None else _following(estimator, data)
     if parameters is not None:
         there = estimator.get_params()
         if unknown := [name for name in parameters if name not in there]:
@@ -137,8 +141,14 @@ def tuning_moves(estimator: Estimator, parameters: Mapping[str, Sequence[Any]] |
     return [
         [(f"{name} x {step:g}", partial(scale, name=name, step=step)) for step in _STEPS[1:]]
         for name in _TUNED
-        if name in own and own[name] > 0
+        if name in follow or (name in own and (own[name] or 0) > 0)
     ]
+
+
+def _following(estimator: Estimator, data: Any) -> set[str]:
+    """Return which of the tuned parameters are left to the data."""
+    own, settled = (one.get_params(deep=False) for one in (estimator, estimator.settled(data)))
+    return {name for name in _TUNED if name in own and own[name] is None and settled[name]}
 
 
 def scaled_weights(weights: Weights, table: str, keys: Iterable[str], step: float) -> Weights:

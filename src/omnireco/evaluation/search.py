@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omnireco._core.checks import check_integer, check_mapping, check_names, check_number, shown
+from omnireco._core.checks import check_duration, check_integer, check_mapping, check_names, check_number, shown
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
+from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 
-__all__ = ["HALF_LIVES", "Search"]
+__all__ = ["HALF_LIVES", "Search", "half_lives_of"]
 
-HALF_LIVES = (None, "7D", "30D", "90D", "365D")
+HALF_LIVES = ("1min", "5min", "15min", "1h", "4h", "12h", "2D", "7D", "30D", "90D", "365D", "1095D")
+_TRIED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -23,7 +25,8 @@ class Search:
     Parameters
     ----------
     half_lives : sequence, optional
-        Half-lives to try: none, 7, 30, 90 and 365 days by default.
+        Half-lives to try. By default none, and the five longest of :data:`HALF_LIVES` that are no longer than the log:
+        2 to 365 days of a year's log, and an hour to a week of nine days'.
     channels : iterable of str, optional
         Which to weigh; all that occur by default, none where there is only one. An empty list searches none of them.
     events : iterable of str, or mapping of str to iterable of str, optional
@@ -37,8 +40,8 @@ class Search:
     parameters : mapping of str to sequence, optional
         The estimator's hyper-parameters to tune along, and the values to try. By default its ``unobserved_weight`` and
         ``regularization``, where it has them, at 1/4, 1/2, 2 and 4 times the present value: larger cells need
-        more of both, and a gain of theirs is no gain of the weights. They are tuned for the start too, but once, and
-        for the found again in every sweep; values given here are one grid for both. Empty: none.
+        more of both, and a gain of theirs is no gain of the weights. The start is tuned as often as what was found, and
+        then tries the parameters of the found too. Empty: none.
     sweeps : int
         How often to go over all numbers.
     confidence : float
@@ -108,6 +111,13 @@ class Search:
         if wrong := [name for name, values in grid.items() if not _is_list(values)]:
             raise ParameterError(f"parameters[{shown(wrong[0])}] must be a list of values to try.")
         return ReadOnly({str(name): tuple(values) for name, values in grid.items()})
+
+
+def half_lives_of(log: EventLog) -> tuple[str | None, ...]:
+    """Return the half-lives to try by default: none, and the longest ones that the log is long enough to show."""
+    length = log.end_us - int(log.at[0]) if len(log) else 0
+    within = [value for value in HALF_LIVES if check_duration(value, "half_lives") <= length]
+    return (None, *within[-_TRIED:])
 
 
 def _listed(values: Any, name: str, what: str) -> tuple[Any, ...] | None:

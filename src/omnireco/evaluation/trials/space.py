@@ -10,14 +10,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, check_integer, check_mapping, check_number, shown
-from omnireco._core.contract import described
+from omnireco._core.contract import Estimator, described
 from omnireco._core.parts import Parts
 from omnireco._core.small import Flag, Number, Text, Whole
 from omnireco.errors import ParameterError
 
-__all__ = ["METHODS", "Between", "Trials", "check_space", "draw"]
+__all__ = ["METHODS", "Between", "Trials", "check_space", "draw", "small_space"]
 
 METHODS = ("random", "halving", "optuna")
+_STEPS: dict[str, tuple[float, ...]] = {  # times what the estimator has, or what it would take for the data
+    "factors": (1 / 2, 1, 2),
+    "neighbors": (1 / 4, 1 / 2, 1, 2, 4),
+    "regularization": (1 / 9, 1 / 3, 1, 3, 9),
+    "unobserved_weight": (1 / 4, 1 / 2, 1, 2, 4),
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -116,6 +122,44 @@ class Trials:
 
     def __repr__(self) -> str:
         return described(self)
+
+
+def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
+    """Return what :func:`omnireco.evaluation.tune` tries where nothing is asked for: a few steps around the default.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Of its own parameters these are tried, where it has them: factors, neighbors, regularization and
+        unobserved_weight.
+    data : Dataset, EventLog or Interactions
+        What parameters that follow the data are read from.
+
+    Raises
+    ------
+    ParameterError
+        When it has none of them.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> small_space(om.EASE(regularization=90.0), om.simulate(n_users=20, n_items=9, days=30, seed=1).dataset())
+    {'regularization': (10.0, 30.0, 90.0, 270.0, 810.0)}
+    """
+    own, settled = (one.get_params(deep=False) for one in (estimator, estimator.settled(data)))
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, steps in _STEPS.items():
+        if name not in own or not settled[name]:
+            continue
+        whole = isinstance(settled[name], int)
+        tried = [own[name] if step == 1 else settled[name] * step for step in steps]
+        found[name] = tuple(dict.fromkeys(max(1, round(value)) if whole else value for value in tried))
+    if not found:
+        raise ParameterError(
+            f"tune: {type(estimator).__name__} has none of the parameters {', '.join(_STEPS)}, so there is no space to "
+            "take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, log=True)}."
+        )
+    return found
 
 
 def check_space(space: Any, known: Iterable[str]) -> dict[str, Between | tuple[Any, ...]]:

@@ -26,7 +26,7 @@ from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
 from omnireco.evaluation.trials.prints import said
-from omnireco.evaluation.trials.space import Between, Trials, check_space, draw
+from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class Tuned:
 def tune(
     estimator: Any,
     data: Any,
-    space: Mapping[str, Any],
+    space: Mapping[str, Any] | None = None,
     *,
     horizon: Any,
     trials: int | Trials = 20,
@@ -131,9 +131,10 @@ def tune(
         The default: the search begins with it, and returns it where nothing is better.
     data : Dataset
         What is known: **not** the window that you will report on.
-    space : mapping of str to list or Between
-        What to try, by the names of ``estimator.get_params()``: ``{"regularization": om.evaluation.Between(1, 1e4,
-        log=True), "weights__half_life": [None, "30D"]}``.
+    space : mapping of str to list or Between, optional
+        What to try; by default a few steps around the default of what matters most,
+        :func:`omnireco.evaluation.small_space`. By the names of ``estimator.get_params()``: ``{"regularization":
+        om.evaluation.Between(1, 1e4, log=True), "weights__half_life": [None, "30D"]}``.
     horizon : str or timedelta
         Length of each of the two windows.
     trials : int or Trials
@@ -190,9 +191,11 @@ def tune(
     k = check_k(k)
     check_progress(progress)
     known = estimator.get_params()
-    grid = check_space(space, known)
+    grid = None if space is None else check_space(space, known)
     past = dataset_of(data, "tune", ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ())
     choose, compare = past.rolling(horizon=horizon, n=2)
+    if grid is None:
+        grid = check_space(small_space(estimator, choose.past), known)
     rungs = {"halving": _rungs(trials.n)}.get(trials.method, (trials.n,))
     with ticker(1 + sum(rungs), progress, label="tune") as tick:
         run = _Runs(estimator, choose, k, metric, score, threads, tick)

@@ -24,6 +24,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, require_interactions, training_matrix
+from omnireco.models.matrix.scaling import unobserved_weight_of
 
 __all__ = ["ALS", "FactorModel", "check_width"]
 
@@ -43,9 +44,11 @@ class ALS(Estimator):
         Ridge penalty on the vectors, scaled by ``frequency_scaling``.
     alpha : float
         A cell of number r has weight ``alpha * |r|``.
-    unobserved_weight : float
+    unobserved_weight : float, optional
         Weight of the unobserved cells (implicit negatives), which have target 0. The first hyper-parameter to tune,
-        with ``regularization``: larger for sparser data and heavier cells.
+        with ``regularization``. By default it follows the data: together the unobserved cells weigh 15 times what the
+        observed ones do, and on dense data none weighs more than half of an observed one. ``settled(data)`` says the
+        number.
     frequency_scaling : float
         The exponent nu: a row with n cells has the ridge ``regularization * (n + unobserved_weight * n_others)^nu``.
         1 keeps popular items and busy people as small as the rest; 0 is a plain ridge.
@@ -74,7 +77,9 @@ class ALS(Estimator):
     regularization=0.01, iterations=15)`` is the loss and the defaults of the library implicit. Rows are solved
     by preconditioned conjugate gradients from where the last sweep left them. Deterministic for a seed on one
     machine, for any number of threads. Time O(cells x factors + rows x factors^2) per sweep, memory of the order of
-    cells and factors. The defaults were chosen on held-out training cells of MovieLens-100K and -1M.
+    cells and factors. The defaults were chosen on held-out training cells of seven data sets, from 4 % of all cells
+    observed down to 0.03 %. A fixed weight cannot serve both: 0.2, right for films, puts shops with 35,000 goods below
+    popularity, as the sum over all goods drowns what a person chose.
 
     References
     ----------
@@ -94,7 +99,7 @@ class ALS(Estimator):
     factors: int = 64
     regularization: float = 0.01
     alpha: float = 1.0
-    unobserved_weight: float = 0.2
+    unobserved_weight: float | None = None
     frequency_scaling: float = 1.0
     confidence_weights: bool = False
     dislike: float = 0.0
@@ -135,7 +140,7 @@ class ALS(Estimator):
             When the factors overflow, or the matrix has targets though ``graded`` means that its numbers are targets.
         """
         x = training_matrix(self, data, targets=True)
-        loss, draw = self._loss(), stream(self.seed, "als/init")
+        loss, draw = self._loss(self._unobserved(x)), stream(self.seed, "als/init")
         users, items = (_normal(draw, n, self.factors) for n in x.shape)
         aligned = _align_targets(x, None, loss, "ALS.fit")
         with ticker(self.iterations, progress, label="als") as tick:
@@ -152,8 +157,16 @@ class ALS(Estimator):
             )
         return FactorModel.build(items, items=x.items, popularity=count_users(x), loss=loss, event_weights=x.weights)
 
+    def settled(self, data: Any) -> ALS:
+        """Return the estimator with the ``unobserved_weight`` that fit would take for this data written out."""
+        if self.unobserved_weight is not None:
+            return self
+        return self.replace(unobserved_weight=self._unobserved(training_matrix(self, data, targets=True)))
+
     def loss(self, x: Interactions, model: FactorModel, targets: Interactions | None = None) -> float:
         """Return the loss that fit lowers, at a model's items and the people placed exactly among them.
+
+        Where ``unobserved_weight`` follows the data, it is the one that the model was fitted with.
 
         Raises
         ------
@@ -161,16 +174,25 @@ class ALS(Estimator):
             When ``x`` holds items that the model does not know.
         """
         check_kind(model, FactorModel, "ALS.loss: model", "ALS().fit(x)")
-        known, loss = model._align(require_interactions(x, "ALS.loss", targets=True)), self._loss()
+        known = model._align(require_interactions(x, "ALS.loss", targets=True))
+        loss = self._loss(model.loss.unobserved_weight)
         aligned = _align_targets(known, targets, loss, "ALS.loss")
         same = FactorModel.build(model.factors, items=model.items, popularity=model.popularity, loss=loss)
         return full_loss(known.csr, aligned, loss, same._place(known.csr, None, aligned), model.factors)
 
-    def _loss(self) -> Loss:
+    def _unobserved(self, x: Interactions) -> float:
+        """Return the weight of the unobserved cells for a matrix."""
+        if self.unobserved_weight is not None:
+            return self.unobserved_weight
+        weight, _, _ = self._loss().cells(x.csr.data, None if x.targets is None else x.targets.data)
+        return unobserved_weight_of(x.csr, weight)
+
+    def _loss(self, follows: float = 0.0) -> Loss:
+        """Return the loss; ``follows`` is the weight of unobserved cells where that follows the data."""
         return Loss(
             regularization=self.regularization,
             alpha=self.alpha,
-            unobserved_weight=self.unobserved_weight,
+            unobserved_weight=follows if self.unobserved_weight is None else self.unobserved_weight,
             frequency_scaling=self.frequency_scaling,
             confidence_weights=self.confidence_weights,
             dislike=self.dislike,
@@ -234,7 +256,9 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
-    @says_the_line("om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0))")
+    @says_the_line(
+        "om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0, unobserved_weight=1.0))"
+    )
     def from_arrays(
         cls,
         factors: Any,
@@ -256,12 +280,14 @@ class FactorModel(Model):
         estimator : ALS, optional
             The parameters that the factors were learned with: the loss that histories are placed by, and the weights
             of events that the model is asked with. The default is the loss of the library implicit and of most others:
-            ``ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)``.
+            ``ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)``. Its
+            ``unobserved_weight`` must be a number: there is no data here that it could follow.
 
         Raises
         ------
         ParameterError
-            When the factors are not finite, the parts do not agree in length, or items are named twice.
+            When the factors are not finite, the parts do not agree in length, items are named twice, or the
+            estimator's ``unobserved_weight`` is None.
 
         Examples
         --------
@@ -270,7 +296,12 @@ class FactorModel(Model):
         ['cup']
         """
         known = _IMPLICIT if estimator is None else estimator
-        check_kind(known, ALS, "estimator", "estimator=om.ALS(regularization=0.01, alpha=40.0)")
+        check_kind(known, ALS, "estimator", "estimator=om.ALS(unobserved_weight=1.0, alpha=40.0)")
+        if known.unobserved_weight is None:
+            raise ParameterError(
+                "from_arrays: the estimator's unobserved_weight follows the data it is fitted on, and here is none. "
+                "Say which one the factors were learned with: estimator.replace(unobserved_weight=1.0)."
+            )
         loss = known._loss()
         return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)
 

@@ -35,6 +35,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
+from omnireco.models.matrix.scaling import ridge_of
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
@@ -55,13 +56,24 @@ class EASE(Estimator):
 
     Parameters
     ----------
-    regularization : float
-        Ridge penalty on the weights, in units of squared cells: larger for more people and heavier cells.
-        Between 100 and 3,000 on public data; choose it on a validation slice.
+    regularization : float, optional
+        Ridge penalty on the weights, in units of squared cells: larger for longer histories and heavier cells. By
+        default it follows the data: 5 times the mean squared length of a history, which is within 2 % of the best on
+        the public data here; ``settled(data)`` says the number. Choose it on a validation slice.
     neighbors : int, optional
         For catalogues whose square does not fit: each item is regressed on so many others alone, those that
         explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
         better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
+    dropout : float
+        Share of a history, from 0 to below 1, that is dropped at random when weights are learned, in closed form:
+        the ridge of an item grows by ``dropout / (1 - dropout)`` times its square. Popular items then weigh less as
+        evidence.
+    diagonal : float
+        The largest weight, from 0 to 1, of an item for itself. 0 is EASE; above 0 the weights of items that
+        nothing else explains become smaller (RLAE; with dropout RDLAE).
+    kept_weight : float
+        With dropout: what errors in items that were kept weigh, against 1 for those that were dropped, from 0 to 1
+        (EDLAE's emphasis with b > 0, DEQL). 0 and dropout is EDLAE.
     input_half_life : float, str or timedelta, optional
         Half-life of the histories at prediction time: a number counts the person's steps, ``"30D"`` is a time. The
         model keeps it: ``model.recommend(data.requests(), k=10)``, or ``model.inputs(log)``. The last events predict
@@ -96,8 +108,19 @@ class EASE(Estimator):
     O(items x neighbors^3), and for each item the people of its neighbours x what they share; memory 20 bytes x items x
     neighbors.
 
+    With dropout p, ``Lambda = regularization I + p / (1 - p) diag(G)``, ``P = inv(G + Lambda)`` and ``B = -P /
+    diag(P)`` off the diagonal. With a diagonal of at most xi, column j is ``e_j - P_j max(Lambda_jj, (1 - xi) /
+    P_jj)``. With a kept weight b, q = 1 - p and ``c = b / (p + q b)``, the loss that dropout is expected to cost is
+    smallest, up to the factor q for all scores, at ``B_jj = q d_j`` and ``B_ij = -P_ij / P_jj (1 - q c d_j)``, where
+    ``d_j = c (G_jj - m_j) / q / (c G_jj / q + regularization - c^2 m_j)`` and ``m_j = G_jj / q + regularization - 1 /
+    P_jj``.
+
     References
     ----------
+    Dropout: Steck, "Autoencoders that don't overfit towards the identity", NeurIPS 2020, equations 6 to 10. Diagonal:
+    Kim, Kwon, Lee and Choi, "It's enough: relaxing diagonal constraints in linear autoencoders for recommendation",
+    SIGIR 2023, sections 3.2 and 3.3. The kept weight is the emphasis b of Steck's equation 5, solved here.
+
     Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equations 6 to 8; a sparse approximation
     of the same inverse by small dense ones: Steck, "Markov random fields for collaborative filtering", NeurIPS 2019,
     section 3.
@@ -111,18 +134,34 @@ class EASE(Estimator):
     ['b']
     """
 
-    regularization: float = 500.0
+    regularization: float | None = None
     neighbors: int | None = None
+    dropout: float = 0.0
+    diagonal: float = 0.0
+    kept_weight: float = 0.0
     input_half_life: Any = None
     memory: float | None = None
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_weights(self.weights)
-        check_number(self.regularization, "regularization", above=0)
+        if self.regularization is not None:
+            check_number(self.regularization, "regularization", above=0)
         fading(self.input_half_life)
+        check_number(self.dropout, "dropout", low=0, high=0.99)
+        check_number(self.diagonal, "diagonal", low=0, high=1)
+        check_number(self.kept_weight, "kept_weight", low=0, high=1)
+        if self.diagonal and self.kept_weight:
+            raise ParameterError(
+                "EASE: diagonal and kept_weight both say what an item weighs for itself. Leave one out."
+            )
         if self.neighbors is not None:
             check_integer(self.neighbors, "neighbors", low=1)
+            if self.diagonal or self.kept_weight:
+                raise ParameterError(
+                    "EASE(neighbors=...) holds every item's weight for itself at 0. Leave diagonal and kept_weight "
+                    "out; dropout is possible."
+                )
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
@@ -145,13 +184,15 @@ class EASE(Estimator):
             When items squared, or items x neighbors, do not fit in memory; the message has how much is needed.
         """
         x = training_matrix(self, data, otherwise=Weights(binary=True))
+        ridge = ridge_of(x.csr) if self.regularization is None else self.regularization
+        extra = self.dropout / (1 - self.dropout)
         if self.neighbors is not None:
             kept = min(self.neighbors, x.n_items)
             peak = 20 * x.n_items * kept + _CELL_BYTES * x.csr.nnz
             require_memory("EASE.fit", peak, "items x neighbors", "Take fewer neighbors", limit=self.memory)
-            weights = restricted_ridge(x.csr, self.regularization, kept, threads=threads)
+            weights = restricted_ridge(x.csr, ridge, kept, extra=extra, threads=threads)
             return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
-        single = is_single(x.csr, self.regularization)
+        single = is_single(x.csr, ridge)
         size, free = 4 if single else 8, available_memory() if self.memory is None else self.memory
         require_memory(
             "EASE.fit",
@@ -162,8 +203,15 @@ class EASE(Estimator):
             limit=free,
         )
         gram = gram_matrix(x.csr, np.float32 if single else np.float64, threads=threads)
-        weights = _ridge_weights(gram, self.regularization, threads=threads, progress=progress)
+        itself = (extra, self.diagonal, self.kept_weight)
+        weights = _ridge_weights(gram, ridge, itself, threads=threads, progress=progress)
         return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
+
+    def settled(self, data: Any) -> EASE:
+        """Return the estimator with the ``regularization`` that fit would take for this data written out."""
+        if self.regularization is not None:
+            return self
+        return self.replace(regularization=ridge_of(training_matrix(self, data, otherwise=Weights(binary=True)).csr))
 
     def _asked_with(self, weights: Weights | None) -> Weights | None:
         """Return the weights of histories at prediction: those of the fit, decayed by ``input_half_life``."""
@@ -418,7 +466,12 @@ def in_blocks(fill: Callable[[slice], object], n: int, threads: int | None) -> N
 
 
 def invert_ridge(
-    gram: np.ndarray, regularization: float, verb: str, *, threads: int | None = None, progress: Progress = False
+    gram: np.ndarray,
+    regularization: float | np.ndarray,
+    verb: str,
+    *,
+    threads: int | None = None,
+    progress: Progress = False,
 ) -> np.ndarray:
     """Return (gram + regularization I)^-1, of which the upper triangle counts, as it does in ``gram``, used up."""
     gram[np.diag_indices_from(gram)] += regularization
@@ -426,14 +479,17 @@ def invert_ridge(
         if invert_in_place(gram, usable_threads(threads), tick):
             return gram
     raise ParameterError(
-        f"{verb}: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
+        f"{verb}: the Gram matrix is not positive definite at regularization {np.min(regularization):g}. Raise it."
     )
 
 
 def restricted_ridge(
-    x: sp.csr_matrix, regularization: float, neighbors: int, *, threads: int | None = None
+    x: sp.csr_matrix, regularization: float, neighbors: int, *, extra: float = 0.0, threads: int | None = None
 ) -> sp.csr_matrix:
-    """Return sparse weights, float32 (n_items, n_items): each column a ridge on at most ``neighbors`` items."""
+    """Return sparse weights, float32 (n_items, n_items): each column a ridge on at most ``neighbors`` items.
+
+    ``extra`` times the square of an item is added to its ridge.
+    """
     from omnireco._kernels.sparse_ridge import solve_items
 
     columns = x.tocsc()
@@ -445,11 +501,12 @@ def restricted_ridge(
     total_of, squares = (np.bincount(x.indices, weights=wide_data**power, minlength=n_items) for power in (1, 2))
     n_people = max(1, int(np.count_nonzero(np.diff(x.indptr))))
     about = (total_of, np.maximum(0.0, squares - total_of**2 / n_people), float(n_people))
+    ridge = regularization + extra * squares
     index, value = np.zeros((n_items, neighbors), np.int32), np.zeros((n_items, neighbors), np.float32)
     count = np.zeros(n_items, np.int64)
 
     def work(rows: slice) -> None:
-        solve_items(*wide, *about, float(regularization), rows.start, rows.stop, neighbors, index, value, count)
+        solve_items(*wide, *about, ridge, rows.start, rows.stop, neighbors, index, value, count)
 
     workers = usable_threads(threads)
     with ThreadPoolExecutor(workers) as pool:
@@ -463,17 +520,54 @@ def restricted_ridge(
     return weights
 
 
-def _ridge_weights(gram: np.ndarray, regularization: float, *, threads: int | None, progress: Progress) -> np.ndarray:
-    """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up."""
-    inverse = invert_ridge(gram, regularization, "EASE.fit", threads=threads, progress=progress)
+def _ridge_weights(
+    gram: np.ndarray,
+    regularization: float,
+    itself: tuple[float, float, float],
+    *,
+    threads: int | None,
+    progress: Progress,
+) -> np.ndarray:
+    """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up.
+
+    ``itself`` are what of an item's square is added to its ridge, the largest weight of an item for itself, and the
+    weight of what dropout kept.
+    """
+    extra, most, kept = itself
+    square = np.diag(gram).astype(np.float64)
+    ridge = regularization + extra * square
+    inverse = invert_ridge(gram, ridge if extra else regularization, "EASE.fit", threads=threads, progress=progress)
     diagonal = np.diag(inverse).copy()
+    own = np.zeros(len(diagonal))
+    if most:
+        held = np.maximum(ridge, (1.0 - most) / diagonal.astype(np.float64))
+        own, diagonal = 1.0 - held * diagonal, (1.0 / held).astype(diagonal.dtype)
+    elif kept:
+        own, shrunk = _kept_weights(square, diagonal.astype(np.float64), regularization, extra, kept)
+        diagonal = (diagonal / shrunk).astype(diagonal.dtype)
     for rows in row_blocks(len(inverse), 1, most=BLOCK_ROWS):  # each block of the upper triangle to both of its places
         block = np.triu(inverse[rows, rows], 1)
         right = inverse[rows, rows.stop :].copy()
         inverse[rows, rows] = (block + block.T) / -diagonal[rows]
         inverse[rows, rows.stop :] = right / -diagonal[rows.stop :]
         inverse[rows.stop :, rows] = right.T / -diagonal[rows]
+    inverse[np.diag_indices_from(inverse)] = own
     return in_float32(inverse)
+
+
+def _kept_weights(
+    square: np.ndarray, diagonal: np.ndarray, regularization: float, extra: float, kept: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of each item for itself, and the factor of the others' weights for it, both (n_items,).
+
+    ``square`` is the diagonal of X'X, ``diagonal`` that of the inverse, ``extra`` is p / (1 - p), and ``kept`` the
+    weight of errors in what was kept, against 1 for what was dropped.
+    """
+    q = 1.0 / (1.0 + extra)
+    c = kept / (1.0 - q + q * kept)
+    explained = square / q + regularization - 1.0 / diagonal
+    own = c * (square - explained) / q / (c * square / q + regularization - c**2 * explained)
+    return q * own, np.maximum(1.0 - q * c * own, 1e-12)
 
 
 def in_float32(square: np.ndarray) -> np.ndarray:

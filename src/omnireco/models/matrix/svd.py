@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
-from omnireco.errors import ParameterError
+from omnireco.errors import DataWarning, ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
 from omnireco.models.matrix.factors import check_width
 
@@ -26,6 +27,7 @@ __all__ = ["ProjectionModel", "PureSVD", "right_singular_vectors"]
 
 _WIDE = 4096  # items from which the smaller Gram matrix, that of few people, is decomposed
 _DENSE = 200  # items up to which the Gram matrix is decomposed whole
+_LITTLE = 0.15  # of the squares of the matrix, below which the factors were measured beside popularity, or worse
 _NOISE = 1e-10  # singular values below this share of the largest are rounding
 
 
@@ -48,7 +50,9 @@ class PureSVD(Estimator):
     ``X = U S V'``, scores ``history V V'``. Numbers below 0 count as such, in the matrix and in a history.
     Deterministic: Lanczos iterations to machine precision from a fixed
     start, O(cells x factors); where many factors of few items are wanted, the Gram matrix is decomposed
-    whole. Fewer factors are kept when the matrix has a smaller rank.
+    whole. Fewer factors are kept when the matrix has a smaller rank. Where the factors carry less than 15 % of the
+    squares of the matrix, as on a shop of many goods and short histories, fit warns (DataWarning): there they were
+    measured beside popularity, or below.
 
     References
     ----------
@@ -74,7 +78,17 @@ class PureSVD(Estimator):
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ProjectionModel:
         """Return the projection."""
         x = training_matrix(self, data)
-        vectors = right_singular_vectors(x.csr, self.factors)[0].astype(np.float32)
+        wide, values = right_singular_vectors(x.csr, self.factors)
+        carried = float((values**2).sum() / max(1e-300, (x.csr.data.astype(np.float64) ** 2).sum()))
+        if carried < _LITTLE and 4 * self.factors < min(x.shape):
+            warnings.warn(
+                f"PureSVD.fit: {count_of(self.factors, 'factor')} carry {carried:.0%} of what people chose, and the "
+                f"lists may be no better than popularity. Take PureSVD(factors={4 * self.factors}), or a model that "
+                "scales with sparse data: om.EASE(neighbors=100), om.ItemKNN() or om.ALS().",
+                DataWarning,
+                stacklevel=3,
+            )
+        vectors = wide.astype(np.float32)
         return ProjectionModel.from_arrays(
             vectors, vectors, items=x.items, popularity=count_users(x), event_weights=x.weights
         )
