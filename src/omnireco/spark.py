@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from omnireco._core.checks import check_flag, check_instant, check_k, check_kind, from_microseconds
-from omnireco._core.contract import says_the_line
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
@@ -25,7 +24,6 @@ from omnireco.models.base import Model
 __all__ = ["recommend"]
 
 
-@says_the_line("om.spark.recommend(model, spark.table('events'), k=10)")
 def recommend(
     model: Model,
     events: Any,

@@ -24,6 +24,7 @@ EXEMPT = {
     "unfinished": "one row a person, for reminders",
     "nudges": "one row a person, for reminders",
     "evaluate": "keeps a value per person for paired tests; a working value, no report about people",
+    "small_space": "settings to try",
     "learn_weights": "weights of events, judged as by evaluate",
     "learn_blend": "weights of models, judged as by evaluate",
     "compare_channels": "the report of evaluate by channel",
@@ -104,6 +105,23 @@ def plan_of(n):
     return om.plan(om.planning.Candidates.from_frame(frame.assign(send_at=pd.to_datetime(frame["send_at"]))))
 
 
+def explored_of(n):
+    """A plan that explores, and what became of its messages."""
+    frame = pd.DataFrame(
+        {
+            "user_id": np.repeat(np.arange(n), 40),
+            "item_id": [f"i{at}" for at in range(40)] * n,
+            "channel": "push",
+            "value": 1.0,
+        }
+    )
+    frame["send_at"] = pd.Timestamp("2025-11-01", tz="UTC") + pd.to_timedelta(np.tile(np.arange(40), n), unit="D")
+    made = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.FrequencyCap(20)], explore=0.5)
+    sent = made.to_frame().rename(columns={"send_at": "sent_at"})
+    sent["responded_at"] = (sent["sent_at"] + pd.Timedelta("1h")).where(np.arange(len(sent)) % 3 == 0)
+    return made, om.MessageLog.from_frame(sent[["user_id", "item_id", "channel", "sent_at", "responded_at"]])
+
+
 REPORTS = {
     "attribution": lambda n: om.causal.attribution(data_of(n), n_bootstrap=5),
     "budget_path": lambda n: om.causal.budget_path(
@@ -131,6 +149,7 @@ REPORTS = {
     "uplift_curve": lambda n: om.causal.uplift_curve(np.arange(400.0), experiment_of(n), n_bootstrap=9),
     "backtest": lambda n: om.evaluation.backtest({"p": om.Popularity()}, data_of(n), horizon="14D", n=2, k=3),
     "channel_report": lambda n: om.evaluation.channel_report(data_of(n)),
+    "explored_value": lambda n: om.evaluation.explored_value(*explored_of(n), least_effective=1),
     "plan_value": lambda n: om.evaluation.plan_value(plan_of(n), messages_of(n), least_effective=1),
     "scorecard": lambda n: om.evaluation.scorecard(data_of(n)),
     "tune": lambda n: om.evaluation.tune(

@@ -468,6 +468,14 @@ def _facts(w: SimpleNamespace) -> Any:
     return om.Interactions.from_frame(frame.rename(columns={"item_id": "user_id"}).assign(item_id="new"))
 
 
+def _of_implicit(x):
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    model = BayesianPersonalizedRanking(factors=3, iterations=2)
+    model.fit(x.to_scipy(), show_progress=False)
+    return model
+
+
 def _lazy(log):
     import polars as pl
 
@@ -704,6 +712,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "World.response_probability.user_id": lambda w: [1001, 1002],
     "World.response_probability.channel": lambda w: "email",
     "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
+    "FactorModel.from_implicit.model": lambda w: _of_implicit(w.x),
     "learn_blend.estimator": lambda w: om.Blend(models={"als": om.ALS(factors=4), "knn": om.ItemKNN()}),
     "later": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].later,
     "past": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].past,

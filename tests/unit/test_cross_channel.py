@@ -89,7 +89,9 @@ def test_planted_habits_of_a_channel_are_found():
             goods = 10 * taste + 5 * half + draw.choice(5, 3, replace=False)
             rows += [(user, int(item), channel) for item in goods]
     x = om.Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id", "channel"]))
-    model = om.models.CrossChannel(estimator=om.ALS(factors=4), lift=1.0, prior_strength=5.0).fit(x)
+    model = om.models.CrossChannel(
+        estimator=om.ALS(factors=4, unobserved_weight=0.2), lift=1.0, prior_strength=5.0
+    ).fit(x)
     for channel, half in (("app", 0), ("store", 1)):
         best = model.on(channel).recommend(x, k=2).codes
         taste = (np.arange(120) % 2)[:, None]

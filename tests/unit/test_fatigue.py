@@ -153,7 +153,9 @@ def test_candidates_price_fatigue():
 
     week = om.slots(sent.end, days=3, every="6h")
     plain = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"])
-    priced = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"], fatigue=model)
+    priced = om.candidates(
+        recs, om.Dataset(audience=people), Even(), week, channels=["push"], value=om.planning.TouchValue(fatigue=model)
+    )
     assert priced.value.min() > 0
     assert priced.value.mean() < plain.value.mean()
     day = pd.Series(priced.value).groupby(priced.touches.send_at).mean()

@@ -425,7 +425,7 @@ def _of_holdouts(given: Any) -> Any:
     found = []
     for channel, report in given.items():
         check_kind(
-            report, HoldoutReport, f"incremental[{channel!r}]", "om.causal.holdout_report(holdout, data, start=)"
+            report, HoldoutReport, f"incremental[{shown(channel)}]", "om.causal.holdout_report(holdout, data, start=)"
         )
         row = report._row("conversions", "side_by_side")
         found.append((channel, row["total"], row["total_low"], row["total_high"]))

@@ -185,7 +185,10 @@ class ALS(Estimator):
         if self.unobserved_weight is not None:
             return self.unobserved_weight
         weight, _, _ = self._loss().cells(x.csr.data, None if x.targets is None else x.targets.data)
-        return unobserved_weight_of(x.csr, weight)
+        found = unobserved_weight_of(x.csr, weight)
+        if found > 1e9:
+            raise diverged("ALS.fit")
+        return found
 
     def _loss(self, follows: float = 0.0) -> Loss:
         """Return the loss; ``follows`` is the weight of unobserved cells where that follows the data."""
@@ -306,8 +309,7 @@ class FactorModel(Model):
         return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)
 
     @classmethod
-    @says_the_line("om.models.FactorModel.from_implicit(model, x)")
-    def from_implicit(cls, model: Any, x: Interactions, /) -> FactorModel:
+    def from_implicit(cls, model: Any, x: Interactions) -> FactorModel:
         """Serve a model that the library implicit has trained, with the filters, ids and speed of this one.
 
         Parameters
