@@ -389,3 +389,87 @@ def test_rees46_clock_that_shows_an_hour_twice():
 def test_rees46_refuses(records, zone, error, text):
     with pytest.raises(error, match=text):
         adapters.rees46_messages(records, timezone=zone)
+
+
+# ---- records of the usual shape ----------------------------------------------------------------------------
+
+
+class ByRule(dict):
+    """A record that looks unusual, so that the rules read it."""
+
+
+ODD = [None, "", " ", "null", "tea", " tea ", 3, 3.0, True, float("nan"), 1e300, 2**60, [], {}, {"a.b": 1}, "1,5", b"x"]
+
+
+def usual_records(random):
+    at = f"2025-05-{random.integers(1, 29):02d}T08:00:00Z"
+    call = {
+        "type": "track",
+        "event": str(random.choice(["Product Viewed", "product added", "Order Completed", "Email Opened", "Opt Out"])),
+        "messageId": "m1",
+        "userId": f"u{random.integers(9)}",
+        "anonymousId": None,
+        "channel": "browser",
+        "timestamp": at,
+        "properties": {"product_id": "tea", "price": 4.5, "quantity": 2, "store_id": "s", "session_id": 7},
+        "context": {"sessionId": None},
+    }
+    row = {
+        "event_name": str(random.choice(["view_item", "add_to_cart", "purchase", "scroll", "unsubscribe"])),
+        "event_timestamp": 1746086400000000 + int(random.integers(10**9)),
+        "user_pseudo_id": f"k{random.integers(9)}",
+        "user_id": None,
+        "platform": "WEB",
+        "event_params": [{"key": "ga_session_id", "value": {"int_value": 7, "string_value": None}}],
+        "items": [{"item_id": "tea", "price": 4.5, "quantity": 1, "location_id": "l"}],
+    }
+    envelope = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "/shop",
+        "type": str(random.choice(["com.shop.viewed", "omnireco.event.v1", "com.shop.opt_out"])),
+        "time": at,
+        "subject": f"u{random.integers(9)}",
+        "data": {"item_id": "tea", "event": "click", "channel": "web", "value": 3.5, "session_id": "s", "store_id": 4},
+    }
+    return call, row, envelope
+
+
+def spoiled(record, random):
+    """Return a record with one value of any depth made odd, removed, or put under another name."""
+    record = {name: spoiled(part, random) if type(part) is dict and random.random() < 0.5 else part
+              for name, part in record.items()}  # fmt: skip
+    name = str(random.choice(list(record)))
+    how = random.integers(4)
+    if how == 0:
+        record.pop(name)
+    elif how == 1:
+        record[{"userId": "user_id", "item_id": "product_id"}.get(name, f"{name}.x")] = record.pop(name)
+    elif type(record[name]) is list and how == 2 and type(record[name][0]) is dict:
+        record[name] = [spoiled(record[name][0], random), *record[name][1:]]
+    else:
+        record[name] = ODD[random.integers(len(ODD))]
+    return record
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_usual_records_are_read_as_the_rules_read_them(seed):
+    random = np.random.default_rng(seed)
+    kinds = zip(*(usual_records(random) for _ in range(40)), strict=True)
+    readers = [
+        adapters.segment,
+        adapters.ga4,
+        lambda some: adapters.cloudevents(some, types={"com.shop.viewed": "view", "com.shop.opt_out": "opt out"}),
+    ]
+    for some, read in zip(kinds, readers, strict=True):
+        records = [spoiled(one, random) if random.random() < 0.7 else one for one in some]
+        quick, slow = read(records), read([ByRule(one) for one in records])
+        for name in ("events", "messages", "users", "links", "counts"):
+            pd.testing.assert_frame_equal(getattr(quick, name), getattr(slow, name))
+
+
+def test_many_counts_are_the_instants_of_each():
+    rows = [{**usual_records(np.random.default_rng(seed))[1], "event_name": "view_item"} for seed in range(1100)]
+    quick = adapters.ga4(rows).events
+    slow = pd.concat([adapters.ga4(rows[:600]).events, adapters.ga4(rows[600:]).events], ignore_index=True)
+    pd.testing.assert_frame_equal(quick, slow)
