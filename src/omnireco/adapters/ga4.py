@@ -100,7 +100,7 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
     names, people, shapes = plain_names(named), persons(), usual(frozenset())
 
     def read(row: dict[str, Any]) -> bool:
-        name = row.get("event_name")
+        name: Any = row.get("event_name")
         ours = names[name] if type(name) is str else None
         if ours is None or not shapes[tuple(row)]:
             return False
@@ -109,9 +109,10 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
             user, at, platform = known or pseudo, instant_of(row.get("event_timestamp")), row.get("platform")
             if user is None or type(platform) is not str:
                 return False
-            lines, store = [], None
-            items = row.get("items")
-            for item in [] if items is None else items if type(items) is list else [None]:
+            lines: list[Line] = []
+            items, store = row.get("items"), None
+            listing: list[Any] = [] if items is None else items if type(items) is list else [None]
+            for item in listing:
                 item_id = item.get("item_id") if type(item) is dict else None
                 if type(item_id) is not str or not item_id.strip() or item_id == "(not set)":
                     return False
@@ -134,7 +135,8 @@ def _quick_session(parameters: Any) -> str | None:
     """Return the session among the event parameters where these are a list of key and typed value."""
     if parameters is None:
         return None
-    for one in parameters if type(parameters) is list else [None]:
+    pairs: list[Any] = parameters if type(parameters) is list else [None]
+    for one in pairs:
         if type(one) is not dict or type(one.get("key")) is not str:
             raise Odd
         if one["key"] == "ga_session_id":

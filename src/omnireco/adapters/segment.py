@@ -175,7 +175,7 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
         except (Odd, TypeError):  # a value that cannot be a key of a mapping
             return False
         if item is None:
-            lines = []
+            lines: list[Line] = []
         else:
             lines = [(item, None if price is None else price * (1.0 if quantity is None else quantity))]
         if item is None and properties.get("product_id") is not None:

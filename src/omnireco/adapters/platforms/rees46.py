@@ -53,8 +53,8 @@ def rees46_messages(records: Any, *, timezone: str) -> Adapted:
         One message per row that was delivered; what bounced or was blocked is ignored. Its creative is the campaign,
         with its ``message_type``, since the number alone is not unique. ``responded_at`` is the first open or click
         that came a second or more after sending, else a machine's. A complaint and an unsubscription withdraw the
-        consent of the channel; a hard bounce makes unreachable. Purchases become events about no item, one per person and
-        instant, since several messages claim the same one.
+        consent of the channel; a hard bounce makes unreachable. Purchases become events about no item, one per person
+        and instant, since several messages claim the same one.
 
     Raises
     ------
