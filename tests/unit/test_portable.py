@@ -110,7 +110,7 @@ def test_files_are_the_same_under_a_code_page(tmp_path):
     code = f"""
 import omnireco as om
 from pathlib import Path
-path = Path({ascii(str(path))})
+path = Path({str(path)!a})
 log = om.EventLog.from_frame(om.adapters.segment(path).events)
 om.save(log, path.with_suffix(".omni"))
 print(ascii(om.load(path.with_suffix(".omni")).items.ids.tolist()[0]).replace(" ", "_"))
