@@ -23,7 +23,6 @@ ELSEWHERE = {
         [f"omnireco.adapters.platforms.{name}" for name in ("adobe", "braze", "klaviyo", "opentelemetry", "rees46")],
         ("unit/test_platforms.py", READERS),
     ),
-    "omnireco.adapters.quick": ("unit/test_platforms.py", "spoiled records are read as the rules read them there"),
     "omnireco.adapters.records": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.segment": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.shops": ("unit/test_adapters.py", READERS),

@@ -45,7 +45,7 @@ def test_it_says_when_the_simple_model_wins(measured):
         assert all(("worse" in limit) == (row["high"] < 0) for limit in said)
     lists = models["EASE"].recommend(om.Dataset(train).requests(), k=5)
     same = om.evaluate({"a": lists, "b": lists}, measured[3], k=5, metrics=[om.ndcg])
-    assert "not told apart from b" in " ".join(
+    assert "not distinguishable from b" in " ".join(
         om.evaluation.card(models["EASE"], data=train, report=same, title="a").limits
     )
 

@@ -65,7 +65,7 @@ def rees46_messages(records: Any, *, timezone: str) -> Adapted:
 
     Notes
     -----
-    Kaggle, "Direct Messaging" by REES46 (M. Kechinov, 2023). Read column by column: about 3 seconds per million rows
+    Kaggle, "Direct Messaging" by REES46 (M. Kechinov, 2023). Read column by column: about 7 seconds per million rows
     beside the time of parsing CSV. A row that says that it was answered without a time is invalid. An hour that the
     clock shows twice, or never, is no time.
 

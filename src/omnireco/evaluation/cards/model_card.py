@@ -252,7 +252,7 @@ def _limits(name: str, report: Report | None, known: EventLog | Interactions, k:
             silent = count_of(report.n_without_list[name], "person", "people")
             found.append(f"{silent} of those measured got no list and count as 0.")
         found.extend(
-            f"{row.metric}@{row.k}: not told apart from {row.baseline} by {report.confidence:.0%} intervals "
+            f"{row.metric}@{row.k}: not distinguishable from {row.baseline} by {report.confidence:.0%} intervals "
             f"({row.difference:+.4f}, {row.low:+.4f} to {row.high:+.4f})."
             if row.low <= 0 <= row.high
             else f"{row.metric}@{row.k}: worse than {row.baseline} ({row.difference:+.4f}, {row.low:+.4f} to "
