@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -67,6 +66,8 @@ class EventMatrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: Any) -> sp.csr_matrix:
         """Return a sparse matrix, a row per person of the frame and a column per item of ``items_``."""
+        import pandas as pd
+
         check_is_fitted(self)
         x = _log_of(X, self.columns).matrix(self.weights)
         place = pd.Index(self.items_).get_indexer(pd.Index(x.items.ids))
@@ -133,7 +134,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> Recommender:
         """Fit the estimator on a frame of events."""
         check_kind(self.estimator, Estimator, "estimator", "Recommender(om.EASE(), k=10)")
-        self._data = Dataset(_log_of(X, self.columns))
+        self._log = _log_of(X, self.columns)
+        self._data = Dataset(self._log)
         self.model_ = self.estimator.fit(self._data)
         self.n_features_in_ = len(X.columns)
         return self
@@ -143,6 +145,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
         People of whom nothing is known get what most people chose.
         """
+        import pandas as pd
+
         check_is_fitted(self)
         users = X[(self.columns or {}).get("user_id", "user_id")] if hasattr(X, "columns") else X
         users = pd.Series(users)
@@ -158,7 +162,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         """Return the mean NDCG at ``k`` of the people of a later frame, on items that are new to them."""
         check_is_fitted(self)
         truth = _log_of(X, self.columns).to_frame()[["user_id", "item_id"]].dropna().drop_duplicates()
-        seen = self._data.events.to_frame()[["user_id", "item_id"]].drop_duplicates()
+        seen = self._log.to_frame()[["user_id", "item_id"]].drop_duplicates()
         fresh = truth.merge(seen, how="left", indicator=True)
         fresh = fresh[fresh["_merge"] == "left_only"][["user_id", "item_id"]]
         if fresh.empty:
@@ -202,6 +206,8 @@ class TimeCut:
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows before each cut, and those from it until the next one."""
+        import pandas as pd
+
         if self.column not in getattr(X, "columns", ()):
             raise SchemaError(f"TimeCut: no column {self.column!r}. Name yours: TimeCut('2025-02-15', column='time').")
         times = pd.Series(X[self.column])

@@ -76,7 +76,7 @@ class ModelCard:
         "recipe": Text(),
         "version": Text(),
         "facts": Frame(("fact", "value")),
-        "metrics": Frame(("model", "metric"), ("k", "mean", "low", "high", "n_users")),
+        "metrics": Frame(("model", "metric"), ("mean", "low", "high")),
         "limits": Each(Text()),
         "split": Text(),
         "k": Whole(),
