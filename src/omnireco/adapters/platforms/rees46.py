@@ -243,11 +243,11 @@ def _instants(column: Any, timezone: str) -> pd.Series:
     import pandas as pd
 
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+        return column.dt.tz_convert("UTC")
     texts = pd.Series(column.astype(object).where(column.notna(), None), index=column.index)
     read = instants(texts.tolist(), naive=True).set_axis(column.index).dt.tz_localize(None)
     local = read.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    return local.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    return local.dt.tz_convert("UTC")
 
 
 def _stated(column: Any) -> np.ndarray:
