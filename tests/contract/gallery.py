@@ -308,6 +308,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "backtest": lambda: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(world().log), horizon="14D", n=1, k=3),
     "tuned": lambda: om.evaluation.tune(om.EASE(), om.Dataset(world().log), {"regularization": [3.0]}, horizon="14D", trials=1, k=3),
     "scorecard": lambda: om.evaluation.scorecard(om.Dataset(world().log, messages=world().sent, audience=world().audience), every="14D"),
+    "model card": lambda: om.evaluation.card(world().als, data=world().log, report=om.evaluate({"als": world().lists}, world().x, k=3)),
+    "model card, not measured": lambda: om.evaluation.card(world().als, data=world().x, limits=["only for tests"]),
     "trials": lambda: om.evaluation.Trials(9, method="halving", seed=3),
     "between": lambda: om.evaluation.Between(1, 9, log=True),
     "learned blend": lambda: om.evaluation.learn_blend(om.Blend(models={"a": om.EASE(), "b": om.ALS(factors=4)}), world().x, world().x, k=3),

@@ -550,6 +550,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "PolicyChoice": lambda w: om.causal.select_policy(
         _decisions(200), {"a": np.full(200, 0.4)}, least_effective=1, n_bootstrap=9
     ),
+    "ModelCard": lambda w: om.evaluation.card(w.als, data=w.log),
     "Scorecard": lambda w: om.evaluation.scorecard(w.data),
     "Tuned": lambda w: om.evaluation.tune(
         om.EASE(), om.Dataset(w.log), {"regularization": [3.0]}, horizon="14D", trials=1, k=3

@@ -49,7 +49,7 @@ LATE = dict.fromkeys(
         "omnireco._core.compiled",
     ),
     "numba",
-)  # late, by kernels
+) | {"omnireco.sklearn": "sklearn"}  # late, by kernels; and what has the classes of scikit-learn
 ONLY_HERE = {"zoneinfo": "data/clock.py", "implicit": "models/matrix/trained_by_implicit.py"}
 LARGEST_FOLDER = 16  # files in one folder, sub-folders and faces not counted
 MODULES = [

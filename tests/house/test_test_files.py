@@ -19,6 +19,10 @@ ELSEWHERE = {
     "omnireco.adapters.cloudevents": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.ga4": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.outbound": ("unit/test_adapters.py", "what is written is read back there"),
+    **dict.fromkeys(
+        [f"omnireco.adapters.platforms.{name}" for name in ("adobe", "braze", "klaviyo", "opentelemetry", "rees46")],
+        ("unit/test_platforms.py", READERS),
+    ),
     "omnireco.adapters.records": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.segment": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.shops": ("unit/test_adapters.py", READERS),

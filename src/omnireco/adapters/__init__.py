@@ -21,6 +21,11 @@ from omnireco.adapters.cloudevents import cloudevents
 from omnireco.adapters.ga4 import ga4
 from omnireco.adapters.machines import machine_responses
 from omnireco.adapters.outbound import to_cloudevents, to_crm_csv, to_send_minutes
+from omnireco.adapters.platforms.adobe import adobe_xdm
+from omnireco.adapters.platforms.braze import braze
+from omnireco.adapters.platforms.klaviyo import klaviyo
+from omnireco.adapters.platforms.opentelemetry import opentelemetry
+from omnireco.adapters.platforms.rees46 import rees46_messages
 from omnireco.adapters.records import Adapted, hashed_email
 from omnireco.adapters.segment import segment
 from omnireco.adapters.shops import shopify, woocommerce
@@ -28,10 +33,15 @@ from omnireco.adapters.snowplow import snowplow
 
 __all__ = [
     "Adapted",
+    "adobe_xdm",
+    "braze",
     "cloudevents",
     "ga4",
     "hashed_email",
+    "klaviyo",
     "machine_responses",
+    "opentelemetry",
+    "rees46_messages",
     "segment",
     "shopify",
     "snowplow",

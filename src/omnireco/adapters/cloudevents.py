@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.outbound import DECISION
 from omnireco.adapters.people import withdrawn_channel
+from omnireco.adapters.quick import (
+    Known,
+    Odd,
+    add_event,
+    id_of,
+    instant_of,
+    number_of,
+    part_of,
+    persons,
+    usual,
+)
 from omnireco.adapters.records import (
     Adapted,
     Collector,
@@ -54,7 +65,41 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     was decided has not happened yet.
     """
     named: dict[str, str | None] = {OWN: None, **check_mapping(types, "types", "{'com.shop.viewed': 'view'}")}
-    return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, named, channel))
+    out = Collector()
+    envelopes = read_records(records, _WANTED, _quick(out, named, channel))
+    return read_each(out, envelopes, lambda out, one: _one(out, one, named, channel))
+
+
+def _quick(out: Collector, named: Mapping[str, str | None], channel: str) -> Callable[[dict[str, Any]], bool]:
+    """Return a reader of the usual envelope, which says whether it read it."""
+    people, shapes = persons(), usual(frozenset(["data_base64"]))
+    loud = Known(lambda name: withdrawn_channel(name) is not None)
+
+    def read(envelope: dict[str, Any]) -> bool:
+        kind = envelope.get("type")
+        if type(kind) is not str or kind not in named or kind != kind.strip() or not shapes[tuple(envelope)]:
+            return False
+        try:
+            data, source = part_of(envelope.get("data")), id_of(envelope.get("source"))
+            name = named[kind] or id_of(data.get("event"))
+            user = people[data.get("user_id")] or people[envelope.get("subject")]
+            if type(name) is not str or user is None or loud[name] or loud[kind]:
+                return False
+            item = id_of(data.get("item_id")) or id_of(data.get("product_id"))
+            at, value, unique = (
+                instant_of(envelope.get("time")),
+                number_of(data.get("value")),
+                id_of(envelope.get("id")),
+            )
+            place = id_of(data.get("channel")) or channel
+            session, store = id_of(data.get("session_id")), id_of(data.get("store_id"))
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        unique = None if unique is None else f"{source or ''}/{unique}"
+        add_event(out, kind, name, user, at, place, [(item, value)], (session, store, unique))
+        return True
+
+    return read
 
 
 def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | None], channel: str) -> None:

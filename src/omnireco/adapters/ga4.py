@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
+from omnireco.adapters.quick import (
+    Odd,
+    add_event,
+    id_of,
+    instant_of,
+    number_of,
+    part_of,
+    persons,
+    plain_names,
+    usual,
+)
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
@@ -49,6 +60,7 @@ _WANTED = Wanted(
     frozenset(["event_name", "event_timestamp", "user_pseudo_id"]),
     ("events", "rows", "data", "records"),
 )
+_TYPED = ("int_value", "string_value", "double_value", "float_value")
 _CHANNELS = {"web": "web", "ios": "app", "android": "app"}
 
 
@@ -79,7 +91,59 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     ``event_params`` may be lists, arrays or JSON; a row in which they cannot be read is invalid.
     """
     named = EVENTS | dict(check_mapping(events, "events", "{'view_promotion': 'view'}"))
-    return read_each(Collector(), read_records(records, _WANTED), lambda out, row: _one(out, row, named))
+    out = Collector()
+    return read_each(out, read_records(records, _WANTED, _quick(out, named)), lambda out, row: _one(out, row, named))
+
+
+def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]], bool]:
+    """Return a reader of the usual row that is no order, which says whether it read it."""
+    names, people, shapes = plain_names(named), persons(), usual(frozenset())
+
+    def read(row: dict[str, Any]) -> bool:
+        name: Any = row.get("event_name")
+        ours = names[name] if type(name) is str else None
+        if ours is None or not shapes[tuple(row)]:
+            return False
+        try:
+            known, pseudo = people[row.get("user_id")], people[row.get("user_pseudo_id")]
+            user, at, platform = known or pseudo, instant_of(row.get("event_timestamp")), row.get("platform")
+            if user is None or type(platform) is not str:
+                return False
+            lines: list[Line] = []
+            items, store = row.get("items"), None
+            listing: list[Any] = [] if items is None else items if type(items) is list else [None]
+            for item in listing:
+                item_id = item.get("item_id") if type(item) is dict else None
+                if type(item_id) is not str or not item_id.strip() or item_id == "(not set)":
+                    return False
+                price, quantity = number_of(item.get("price")), number_of(item.get("quantity"))
+                worth = None if price is None else price * (1.0 if quantity is None else quantity)
+                lines.append((item_id.strip(), worth))
+                store = store or (id_of(item["location_id"]) if item.get("location_id") else None)
+            session = _quick_session(row.get("event_params"))
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        channel = _CHANNELS.get(platform.strip().lower(), "unknown")
+        add_event(out, name, ours, user, at, channel, lines, (session, store, None))
+        out.link(("pseudo", pseudo), ("user", known), at)
+        return True
+
+    return read
+
+
+def _quick_session(parameters: Any) -> str | None:
+    """Return the session among the event parameters where these are a list of key and typed value."""
+    if parameters is None:
+        return None
+    pairs: list[Any] = parameters if type(parameters) is list else [None]
+    for one in pairs:
+        if type(one) is not dict or type(one.get("key")) is not str:
+            raise Odd
+        if one["key"] == "ga_session_id":
+            value = part_of(one.get("value"))
+            parts = [part for kind in _TYPED if (part := value.get(kind)) is not None and str(part).strip()]
+            return id_of(parts[0]) if parts else None
+    return None
 
 
 def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
@@ -139,5 +203,4 @@ def _typed(value: Any) -> Any:
     value = parsed(value)
     if not isinstance(value, Mapping):
         return value
-    kinds = ("int_value", "string_value", "double_value", "float_value")
-    return next((value[kind] for kind in kinds if value.get(kind) is not None), None)
+    return next((value[kind] for kind in _TYPED if value.get(kind) is not None), None)

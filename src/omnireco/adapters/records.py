@@ -310,8 +310,13 @@ class Collector:
         return at
 
 
-def read_records(records: Records, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of a list, a file or a frame, each a dict of plain values (:func:`~.nesting.plain`)."""
+def read_records(
+    records: Records, wanted: Wanted, quick: Callable[[dict[str, Any]], bool] | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the records of a list, a file or a frame, each a dict of plain values (:func:`~.nesting.plain`).
+
+    What ``quick`` has read already is not yielded.
+    """
     where = wanted.where
     if isinstance(records, (str, os.PathLike)):
         source: Iterable[Any] = read_file(Path(records), wanted)
@@ -324,6 +329,8 @@ def read_records(records: Records, wanted: Wanted) -> Iterator[Mapping[str, Any]
     else:
         raise SchemaError(f"{where} takes a list of dicts, a path or a frame. Got {type(records).__name__}.")
     for position, record in enumerate(source):
+        if quick is not None and type(record) is dict and quick(record):
+            continue
         yield from (_plain(one, position, where) for one in unwrapped(_as_mapping(record), wanted))
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import plain_words, stated_consents, withdrawn_channel
+from omnireco.adapters.quick import (
+    Odd,
+    add_event,
+    id_of,
+    instant_of,
+    number_of,
+    part_of,
+    persons,
+    plain_names,
+    usual,
+)
 from omnireco.adapters.records import (
     Adapted,
     Collector,
@@ -134,7 +145,47 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     named = EVENTS | {
         str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'Product Viewed': 'view'}").items()
     }
-    return read_each(Collector(), read_records(records, _WANTED), lambda out, call: _one(out, call, named, channel))
+    out = Collector()
+    calls = read_records(records, _WANTED, _quick(out, named))
+    return read_each(out, calls, lambda out, call: _one(out, call, named, channel))
+
+
+def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]], bool]:
+    """Return a reader of the usual track call, about one product or none, which says whether it read it."""
+    names, people = plain_names(named, lower=True), persons()
+    shapes = usual(frozenset(["user_id", "anonymous_id", "message_id", "traits"]))
+
+    def read(call: dict[str, Any]) -> bool:
+        event, place = call.get("event"), call.get("channel")
+        if call.get("type") != "track" or type(event) is not str or type(place) is not str or not place.strip():
+            return False
+        ours = names[event]
+        if ours is None or not shapes[tuple(call)]:
+            return False
+        try:
+            known, anonymous = people[call.get("userId")], people[call.get("anonymousId")]
+            user, at = known or anonymous, instant_of(call.get("timestamp"))
+            properties, context = part_of(call.get("properties")), part_of(call.get("context"))
+            if user is None or properties.get("products") is not None or properties.get("sku") is not None:
+                return False
+            item = id_of(properties.get("product_id"))
+            price, quantity = number_of(properties.get("price")), number_of(properties.get("quantity"))
+            unique, store = id_of(call.get("messageId")), id_of(properties.get("store_id"))
+            session = id_of(context.get("sessionId")) or id_of(properties.get("session_id"))
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        if item is None:
+            lines: list[Line] = []
+        else:
+            lines = [(item, None if price is None else price * (1.0 if quantity is None else quantity))]
+        if item is None and properties.get("product_id") is not None:
+            return False
+        place = place.strip().lower()
+        add_event(out, event, ours, user, at, _CHANNELS.get(place, place), lines, (session, store, unique))
+        out.link(("anonymous", anonymous), ("user", known), at)
+        return True
+
+    return read
 
 
 def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], channel: str) -> None:

@@ -1,6 +1,7 @@
 """Reports: what a recommendation earned, with intervals."""
 
 from omnireco._moved import explain_unknown_names
+from omnireco.evaluation.cards.model_card import ModelCard, card
 from omnireco.evaluation.cards.scorecard import Scorecard, scorecard
 from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
@@ -36,6 +37,7 @@ __all__ = [
     "ChannelReport",
     "LearnedBlend",
     "LearnedWeights",
+    "ModelCard",
     "RankedLists",
     "Report",
     "SampledNegatives",
@@ -45,6 +47,7 @@ __all__ = [
     "Tuned",
     "average_precision",
     "backtest",
+    "card",
     "channel_report",
     "compare_channels",
     "cost_of",

@@ -31,6 +31,7 @@ from omnireco.causal.uplift.model import UpliftModel
 from omnireco.causal.uplift.uplift import Uplift
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.evaluation.cards.model_card import ModelCard
 from omnireco.evaluation.cards.scorecard import Scorecard
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
@@ -160,6 +161,7 @@ FORMS = (
     Form(Backtest, "backtest"),
     Form(Tuned, "tuned"),
     Form(Scorecard, "scorecard"),
+    Form(ModelCard, "model card"),
     Form(
         Report,
         "report",

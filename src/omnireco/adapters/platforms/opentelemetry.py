@@ -1,0 +1,150 @@
+"""OpenTelemetry: events in its logs, as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omnireco._core.checks import check_mapping
+from omnireco.adapters.nesting import parsed
+from omnireco.adapters.records import (
+    Adapted,
+    Collector,
+    Records,
+    Wanted,
+    first_of,
+    listed,
+    read_each,
+    read_records,
+)
+from omnireco.adapters.values import as_id, as_number, as_person
+from omnireco.errors import ParameterError
+
+__all__ = ["opentelemetry"]
+
+_WANTED = Wanted(
+    "adapters.opentelemetry",
+    frozenset(["resourcelogs", "timeunixnano", "eventname", "attributes", "body"]),
+    ("logs", "records", "logRecords"),
+)
+_TYPED = ("stringValue", "intValue", "doubleValue", "boolValue")
+
+
+def opentelemetry(
+    records: Records,
+    *,
+    events: Mapping[str, str],
+    item: str = "item.id",
+    value: str = "value",
+    channel: str = "channel",
+) -> Adapted:
+    """Read events from OpenTelemetry's log records.
+
+    Parameters
+    ----------
+    records : list of dict, path or frame
+        Lines of OTLP's JSON (``resourceLogs``, ``scopeLogs``, ``logRecords``), or log records alone; attributes as
+        lists of key and typed value or as plain mappings.
+    events : mapping of str to str
+        The name of an event (``eventName``, else the attribute ``event.name``) to a name of ours.
+    item, value, channel : str
+        The attributes that hold the item, what the event is worth, and the channel ("unknown" where it is missing).
+
+    Returns
+    -------
+    Adapted
+        A person is the attribute ``user.id``, else ``enduser.id``; a session is ``session.id``. Attributes of the
+        resource hold where the record states none. Times are ``timeUnixNano``, else ``observedTimeUnixNano``.
+
+    Raises
+    ------
+    ParameterError
+        When a name of an attribute is no text, or ``events`` is empty.
+    SchemaError, StorageError
+        When the records cannot be read at all.
+
+    Notes
+    -----
+    OpenTelemetry's "Logs data model" and its semantic conventions for users and sessions; they have none for goods.
+    A log line that is no event (it has no name) is ignored.
+
+    Examples
+    --------
+    >>> from omnireco import adapters
+    >>> line = {"eventName": "product.viewed", "timeUnixNano": "1746086400000000000",
+    ...         "attributes": [{"key": "user.id", "value": {"stringValue": "ann"}},
+    ...                        {"key": "item.id", "value": {"stringValue": "tea"}}]}
+    >>> adapters.opentelemetry([line], events={"product.viewed": "view"})
+    Adapted(1 record: 1 event, 0 messages, 0 users, 0 links; 0 records not used)
+    """
+    named = dict(check_mapping(events, "events", "{'product.viewed': 'view'}"))
+    if not named:
+        raise ParameterError("events must name an event to read. Got none: write events={'product.viewed': 'view'}.")
+    for parameter, name in (("item", item), ("value", value), ("channel", channel)):
+        if not isinstance(name, str) or not name:
+            raise ParameterError(f"{parameter} must be the name of an attribute such as 'item.id'. Got {name!r}.")
+    lines = _log_records(read_records(records, _WANTED))
+    return read_each(Collector(), lines, lambda out, one: _one(out, one, named, (item, value, channel)))
+
+
+def _log_records(lines: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
+        if "resourceLogs" not in line:
+            yield line
+            continue
+        for resource in listed(line["resourceLogs"], "resourceLogs"):
+            shared = resource.get("resource") or {}
+            for scope in listed(resource.get("scopeLogs"), "scopeLogs"):
+                for one in listed(scope.get("logRecords"), "logRecords"):
+                    yield {**one, "resource": shared}
+
+
+def _one(out: Collector, one: Mapping[str, Any], named: Mapping[str, str], wanted: tuple[str, str, str]) -> None:
+    resource = one.get("resource") or one.get("Resource")
+    if isinstance(resource, Mapping) and "attributes" in resource:
+        resource = resource["attributes"]
+    found = {**_attributes(resource), **_attributes(one.get("attributes") or one.get("Attributes"))}
+    name = as_id(first_of(one, "eventName", "event_name", "EventName")) or as_id(found.get("event.name"))
+    out.record(name)
+    if name is None:
+        out.set("ignored", "a log line, not an event")
+        return
+    user = as_person(found.get("user.id"), found.get("enduser.id"))
+    at = first_of(one, "timeUnixNano", "observedTimeUnixNano", "Timestamp", "timestamp")
+    if name not in named:
+        out.withdrawal(user, name, at)
+        return
+    item, value, channel = (found.get(key) for key in wanted)
+    out.event(
+        user,
+        named[name],
+        at,
+        as_id(channel) or "unknown",
+        [(as_id(item), as_number(value))],
+        event_id=found.get("event.id"),
+        session=found.get("session.id"),
+    )
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return attributes as a flat mapping, from OTLP's list of key and typed value or from a mapping."""
+    found = parsed(value)
+    if found is None:
+        return {}
+    if isinstance(found, Mapping):
+        return _flat(found)
+    return {str(one.get("key")): _typed(one.get("value")) for one in listed(found, "attributes")}
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a mapping with the names of nested parts joined by points, as the conventions write them."""
+    flat: dict[str, Any] = {}
+    for name, part in found.items():
+        flat |= _flat(part, f"{prefix}{name}.") if isinstance(part, Mapping) else {f"{prefix}{name}": part}
+    return flat
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return next((value[kind] for kind in _TYPED if value.get(kind) is not None), None)

@@ -1,0 +1,125 @@
+"""Records of the usual shape, read without asking what every value might be; the rules read all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omnireco.adapters.people import withdrawn_channel
+from omnireco.adapters.records import Collector
+from omnireco.adapters.values import as_person
+from omnireco.data.frames.suspicion import is_return
+
+__all__ = [
+    "Known",
+    "Odd",
+    "add_event",
+    "id_of",
+    "instant_of",
+    "number_of",
+    "part_of",
+    "persons",
+    "plain_names",
+    "usual",
+]
+
+_LARGE = 2**53
+
+
+class Odd(Exception):
+    """A value is not of its usual type: the rules read its record."""
+
+
+class Known(dict[Any, Any]):
+    """Answers of a rule, each asked once: a log has few names, and each person many records."""
+
+    def __init__(self, rule: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def __missing__(self, value: Any) -> Any:
+        """Ask the rule."""
+        found = self[value] = self.rule(value)
+        return found
+
+
+def persons() -> Known:
+    """Return the ids of persons by their texts."""
+    return Known(lambda text: as_person(text) if text is None or type(text) in (str, int) else _odd())
+
+
+def plain_names(named: Mapping[str, Any], *, lower: bool = False) -> Known:
+    """Return our name of an event, None where the rules must read it: orders, returns, withdrawals, unknown ones."""
+
+    def rule(event: Any) -> str | None:
+        if type(event) is not str or event != event.strip():
+            return None
+        ours = named.get(event.lower() if lower else event)
+        if ours is None or type(ours) is not str or ours == "purchase" or is_return(ours):
+            return None
+        return ours if all(withdrawn_channel(one) is None for one in (event, ours)) else None
+
+    return Known(rule)
+
+
+def usual(strange: frozenset[str]) -> Known:
+    """Return whether a record of these fields may be read here: no nested names, none of another spelling."""
+    return Known(lambda shape: all(type(name) is str and "." not in name and name not in strange for name in shape))
+
+
+def _odd() -> Any:
+    raise Odd
+
+
+def id_of(value: Any) -> str | None:
+    """Return an id; Odd where it is not text, whole number or None."""
+    kind = type(value)
+    if kind is str:
+        return value.strip() or None
+    if value is None:
+        return None
+    return str(value) if kind is int else _odd()
+
+
+def number_of(value: Any) -> float | None:
+    """Return a number; Odd where it is not one, or so large that a rule must judge it."""
+    kind = type(value)
+    if kind is float or kind is int:
+        return float(value) if -_LARGE < value < _LARGE else _odd()
+    return None if value is None else _odd()
+
+
+def instant_of(value: Any) -> Any:
+    """Return a time as it stands; Odd where it is missing, or neither text nor a count."""
+    kind = type(value)
+    if (kind is str and value[:1].isdigit()) or kind is int:
+        return value
+    raise Odd
+
+
+def part_of(value: Any) -> dict[str, Any]:
+    """Return a nested mapping; Odd where something else stands for it."""
+    return value if type(value) is dict else {} if value is None else _odd()
+
+
+def add_event(
+    out: Collector,
+    name: str,
+    ours: str,
+    user: str,
+    at: Any,
+    channel: str,
+    lines: list[tuple[str | None, float | None]],
+    ids: tuple[str | None, str | None, str | None],
+) -> None:
+    """Add a record and its events, as ``record`` and ``event`` of the collector do; ``ids``: session, store, event."""
+    record, (session, store, unique) = len(out.names), ids
+    out.names.append(name)
+    out.became.append(("event", ""))
+    if not lines:
+        out.unpriced.append(len(out.events))
+        lines = [(None, None)]
+    several = unique is not None and len(lines) > 1
+    for number, (item, value) in enumerate(lines):
+        one = f"{unique}/{number}" if several else unique
+        out.events.append((record, user, item, channel, ours, at, value, session, store, one))
