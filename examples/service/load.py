@@ -44,7 +44,8 @@ EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 def models(folder, n_items):
     """Write three snapshots that are told apart by ``known_until``, and return them by it."""
     ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
-    weights = om.Weights(events={"view": 1.0, "purchase": 8.0, "like": 4.0}, default=0.0, half_life="30D")
+    worth = {"view": 1.0, "purchase": 8.0, "like": 4.0, "dislike": 0.0, "impression": 0.0}
+    weights = om.Weights(events=worth, half_life="30D")
     found = {}
     for number in range(3):
         factors = np.random.default_rng(number).standard_normal((n_items, FACTORS)).astype(np.float32) / 8
