@@ -203,9 +203,9 @@ async def swap(folder, every):
         await asyncio.to_thread(publish, folder, number)
 
 
-async def kill(service, book, draw):
+async def kill(service, book, draw, pause):
     while True:
-        await asyncio.sleep(draw.uniform(4, 12))
+        await asyncio.sleep(draw.uniform(*pause))
         ready = [pid for pid in service.workers() if pid in book.cpu and pid not in book.kills]
         if ready:
             worker = draw.choice(ready)
@@ -227,7 +227,7 @@ async def phase(service, folder, book, name, options, seconds, *, storm):
     draw = random.Random(f"{options.seed} {name}")
     around = [watch(service, book)]
     if storm:
-        around += [swap(folder, options.swap_every), kill(service, book, draw)]
+        around += [swap(folder, options.swap_every), kill(service, book, draw, options.kill_every)]
     tasks = [asyncio.create_task(one) for one in around]
     end = time.perf_counter() + seconds
     users = (f"{name}{number}" for number in range(options.clients))
@@ -266,6 +266,7 @@ def main():
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--swap-every", type=float, default=5)
+    parser.add_argument("--kill-every", type=float, nargs=2, default=(5, 15), help="seconds, drawn between two")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="12 seconds, 2,000 items")
     options = parser.parse_args()
