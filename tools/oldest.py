@@ -36,5 +36,5 @@ def oldest(project: dict, extras: tuple[str, ...]) -> list[str]:
 
 if __name__ == "__main__":
     pyproject = Path(__file__).resolve().parent.parent / "pyproject.toml"
-    asked = tuple(sys.argv[1:]) or ("demo", "test", "redis")
+    asked = tuple(sys.argv[1:]) or ("demo", "test", "redis", "service")
     print("\n".join(oldest(tomllib.loads(pyproject.read_text("utf-8"))["project"], asked)))

@@ -340,7 +340,8 @@ async def session(visit: Visit, request: Request) -> Items:
 
 def listed(answer, at, snapshot) -> Items:
     LISTS.labels("yes" if answer.cold else "no").inc()
-    items = [Item(id=item, score=score) for item, score in zip(answer.items.tolist(), answer.scores.tolist())]
+    pairs = zip(answer.items.tolist(), answer.scores.tolist(), strict=True)
+    items = [Item(id=item, score=score) for item, score in pairs]
     return Items(items=items, cold=answer.cold, at=at, known_until=until(snapshot))
 
 

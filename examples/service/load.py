@@ -183,8 +183,9 @@ async def client(name, port, book, draw, n_items, until):
             book.story[user].append(answer)
             continue
         again = sent and draw.random() < 0.05
+        item = f"i{draw.randrange(n_items):06d}"
         event = draw.choice(sent) if again else {
-            "user_id": user, "event": draw.choice(EVENTS), "channel": "web", "item_id": f"i{draw.randrange(n_items):06d}",
+            "user_id": user, "event": draw.choice(EVENTS), "channel": "web", "item_id": item,
             "timestamp": dt.datetime.now(dt.UTC).isoformat(), "event_id": f"{name}-{time.time_ns()}",
         }  # fmt: skip
         failed = book.failed
@@ -231,9 +232,7 @@ async def phase(service, folder, book, name, options, seconds, *, storm):
     tasks = [asyncio.create_task(one) for one in around]
     end = time.perf_counter() + seconds
     users = (f"{name}{number}" for number in range(options.clients))
-    await asyncio.gather(
-        *(client(user, service.port, book, random.Random(user), options.items, end) for user in users)
-    )
+    await asyncio.gather(*(client(user, service.port, book, random.Random(user), options.items, end) for user in users))
     for task in tasks:
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -253,7 +252,9 @@ def wrong(book, snapshots, rules, most):
                 return different, compared
             live = lives[dt.datetime.fromisoformat(told["known_until"])]
             answer = live.recommend(user, N, at=told["at"])
-            again = [{"id": item, "score": score} for item, score in zip(answer.items, answer.scores.tolist(), strict=True)]
+            again = [
+                {"id": item, "score": score} for item, score in zip(answer.items, answer.scores.tolist(), strict=True)
+            ]
             different += told["items"] != again
             compared += 1
     return different, compared
@@ -282,9 +283,7 @@ def main():
             books = {}
             for name, seconds in (("calm", options.seconds / 4), ("storm", options.seconds)):
                 books[name] = Book()
-                asyncio.run(
-                    phase(service, folder, books[name], name, options, seconds, storm=name == "storm")
-                )
+                asyncio.run(phase(service, folder, books[name], name, options, seconds, storm=name == "storm"))
             ended = service.process.poll()
         finally:
             service.stop()

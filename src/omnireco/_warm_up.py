@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from omnireco._core.compute import Progress, always_compiled, check_progress, track
@@ -141,8 +143,9 @@ def _bandit(known: dict[str, Any]) -> None:
 def _live(known: dict[str, Any]) -> None:
     from omnireco import live
 
-    past = known["past"]
-    service, at = live.Live(known["als"]), past.end
+    past, at = known["past"], known["past"].end
+    with tempfile.TemporaryDirectory() as folder:  # what is mapped from a file is another type for a compiler
+        service = live.Live(live.Snapshot.open(live.Snapshot(known["als"]).save(Path(folder) / "live.omnireco")))
     item, other = past.events.items.ids[:2].tolist()
     view = {"user_id": 0, "event": "view", "channel": "web", "item_id": item, "timestamp": "2025-03-01T00:00:00Z"}
     service.observe(view)

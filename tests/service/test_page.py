@@ -15,14 +15,22 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium"),
     pytest.mark.skipif(os.name != "posix", reason="the browser is told what to do through a pipe"),
 ]
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+]
 
 
 class Browser:
-    """Headless Chromium, told what to do by the DevTools protocol: JSON with a zero byte behind, on descriptors 3 and 4."""
+    """Headless Chromium, driven by the DevTools protocol: JSON with a zero byte behind, on descriptors 3 and 4."""
 
     def __init__(self, folder):
         theirs_in, self.to = os.pipe()

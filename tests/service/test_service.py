@@ -122,7 +122,13 @@ def test_ids_are_in_no_log_no_metric_and_no_address(service):
     assert "Traceback" not in log
     paths = json.loads(service.get("/openapi.json")[1])["paths"]
     assert not any("{" in path for path in paths)
-    assert {"/api/feedback", "/api/recommend", "/api/session/recommend", "/api/health/live", "/api/health/ready"} <= set(paths)
+    assert {
+        "/api/feedback",
+        "/api/recommend",
+        "/api/session/recommend",
+        "/api/health/live",
+        "/api/health/ready",
+    } <= set(paths)
 
 
 def test_numbers_of_all_workers_are_counted(service):
@@ -138,7 +144,10 @@ def test_numbers_of_all_workers_are_counted(service):
 def test_a_damaged_snapshot_is_refused_and_the_next_one_is_followed(service, company):
     past, snapshot = company
     before = service.ask("recommend", {"user_id": "anna"})["known_until"]
-    whole, refused = (service.folder / "live.omnireco").read_bytes(), service.metric('service_snapshots_total{outcome="refused"}')
+    whole, refused = (
+        (service.folder / "live.omnireco").read_bytes(),
+        service.metric('service_snapshots_total{outcome="refused"}'),
+    )
     (service.folder / "half").write_bytes(whole[: len(whole) // 2])
     os.replace(service.folder / "half", service.folder / "live.omnireco")
     service.until(lambda: service.metric('service_snapshots_total{outcome="refused"}') == refused + 1)
@@ -178,7 +187,19 @@ def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="workers are found by /proc, which is Linux's")
 def test_under_load_with_workers_killed_nothing_is_wrong_lost_or_failed(serve):
-    command = [sys.executable, EXAMPLE / "load.py", "--seconds", "12", "--items", "500", "--swap-every", "2", "--kill-every", "2", "5"]
+    command = [
+        sys.executable,
+        EXAMPLE / "load.py",
+        "--seconds",
+        "12",
+        "--items",
+        "500",
+        "--swap-every",
+        "2",
+        "--kill-every",
+        "2",
+        "5",
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
