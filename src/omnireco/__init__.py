@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it 
         worlds,
     )
     from omnireco import plotting as plotting
+    from omnireco import sklearn as sklearn
     from omnireco import spark as spark
     from omnireco import testing as testing
     from omnireco._versions import show_versions
@@ -151,7 +152,12 @@ _HOMES = {  # which file or room has a name of the front: imported when the name
     "worlds": "simulate",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = {name for name in __all__ if name.islower() and name not in _HOME_OF} | {"plotting", "spark", "testing"}
+_MODULES = {name for name in __all__ if name.islower() and name not in _HOME_OF} | {
+    "plotting",
+    "sklearn",
+    "spark",
+    "testing",
+}
 
 
 def __dir__() -> list[str]:

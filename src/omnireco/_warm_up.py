@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from omnireco._core.compute import Progress, always_compiled, check_progress, track
@@ -31,7 +33,8 @@ def warm_up(*, progress: Progress = False) -> dict[str, float]:
     Notes
     -----
     The path is run on a simulated company, with compiled code where numpy would do: logs, matrices, ALS, EASE, lists
-    for many and for one, send times, a plan, a bandit. What is not on it is compiled when it is first used.
+    for many and for one, send times, a plan, a bandit, a live service. What is not on it is compiled when it is first
+    used.
     Deterministic; less than a minute of CPU on an empty cache, some seconds on a full one. Where code is kept, and who
     may write there: the page "Compiled code".
 
@@ -137,4 +140,18 @@ def _bandit(known: dict[str, Any]) -> None:
     live.update("a", x[0], 1.0)
 
 
-_STEPS: list[Callable[[dict[str, Any]], None]] = [_logs, _factors, _items, _times, _plan, _bandit]
+def _live(known: dict[str, Any]) -> None:
+    from omnireco import live
+
+    past, at = known["past"], known["past"].end
+    with tempfile.TemporaryDirectory() as folder:  # what is mapped from a file is another type for a compiler
+        service = live.Live(live.Snapshot.open(live.Snapshot(known["als"]).save(Path(folder) / "live.omnireco")))
+    item, other = past.events.items.ids[:2].tolist()
+    view = {"user_id": 0, "event": "view", "channel": "web", "item_id": item, "timestamp": "2025-03-01T00:00:00Z"}
+    service.observe(view)
+    service.recommend(0, 10, at=at)
+    service.recommend(0, 10, at=at, exclude=[other], eligible=past.events.items.ids[:20])
+    service.recommend(0, 10, at=at, given=[other])
+
+
+_STEPS: list[Callable[[dict[str, Any]], None]] = [_logs, _factors, _items, _times, _plan, _bandit, _live]

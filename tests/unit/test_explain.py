@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
+from omnireco.live import Live
 from omnireco.models.lists.explain import explain
 
 
@@ -76,6 +77,14 @@ def test_a_person_without_a_past_has_nothing_to_explain(x):
     told = explain(model, cold, model.recommend(cold, k=2))
     assert repr(told) == "Explanations(0 contributions, 1 user)"
     assert len(told.to_frame()) == len(told.by_channel()) == 0
+
+
+def test_a_request_of_nobody_with_a_past_has_nothing_to_explain():
+    """Their histories have no channel at all; this was an IndexError."""
+    past = om.simulate(n_users=20, n_items=10, days=30, seed=1).dataset()
+    model = om.ALS(factors=4, seed=0).fit(past)
+    requests = Live(model).data_of(999_999, at=past.end).requests([999_999], new_users=True)
+    assert len(explain(model, requests, model.recommend(requests, k=3)).to_frame()) == 0
 
 
 def log_of(n=40):

@@ -6,6 +6,7 @@ import functools
 import itertools
 import logging
 import os
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -181,15 +182,14 @@ class _OneBlasThread:
         self._lock = threading.Lock()
         self._inside = 0
         self._limits: Any = None
+        self._found: tuple[int, Any] = (0, None)
 
     def __enter__(self) -> None:
-        from threadpoolctl import threadpool_limits
-
         with self._lock:
             self._inside += 1
             if self._inside == 1:
                 _free_blas()
-                self._limits = threadpool_limits(limits=1, user_api="blas")
+                self._limits = self._libraries().limit(limits=1)
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
@@ -199,6 +199,15 @@ class _OneBlasThread:
                 self._limits.restore_original_limits()
                 self._limits = None
                 _free_blas()
+
+    def _libraries(self) -> Any:
+        """Return the BLAS libraries of this process; looking for them costs 2 ms, so only after another import."""
+        from threadpoolctl import ThreadpoolController
+
+        imported = len(sys.modules)
+        if self._found[0] != imported:
+            self._found = imported, ThreadpoolController().select(user_api="blas")
+        return self._found[1]
 
 
 def _free_blas() -> None:

@@ -251,6 +251,9 @@ def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
         place = place[there]  # what cancels out over the channels is no cell, and adds nothing
         share = layer.data[there].astype(np.float64) / some.csr.data[place]
         found.append((row[place], cell[place], np.full(place.size, code), np.zeros(place.size, np.int64), share))
+    if not found:  # nobody has a history, so there is no channel
+        none = np.empty(0, np.int64)
+        return none, none, none, none, np.empty(0)
     pieces = [np.concatenate(part) for part in zip(*found, strict=True)]
     order = np.lexsort([pieces[2], pieces[1], pieces[0]])
     return (pieces[0][order], pieces[1][order], pieces[2][order], pieces[3][order], pieces[4][order])
