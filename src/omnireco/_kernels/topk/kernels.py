@@ -93,7 +93,7 @@ class Work(NamedTuple):
 
 def reservoirs(b: int, k: int, d: int) -> Reservoirs:
     """Return empty memory for the reservoirs of b users."""
-    cap = 5 * k + 50 + TILE  # room to let some pass before looking again, and for one more tile
+    cap = 3 * k + 50 + TILE  # room to let some pass before looking again, and for one more tile
     return Reservoirs(
         np.empty((2, b, cap), np.float32),
         np.empty((b, cap), np.int32),
@@ -219,12 +219,11 @@ def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarr
         if n >= k:
             least = max(least, _kth_largest(low, n, k, ints))
         kept, exact = 0 * n, 0 * n
-        for i in range(n):
-            if high[i] >= least:
-                low[kept], high[kept], code[kept] = low[i], high[i], code[i]
-                if exact == kept and low[i] == high[i]:
-                    exact += 1
-                kept += 1
+        for i in range(n):  # no branches: which stay is anyone's guess, and a wrong guess costs more than the work
+            down, up, stays = low[i], high[i], np.int64(high[i] >= least)
+            low[kept], high[kept], code[kept] = down, up, code[i]
+            exact += stays & np.int64(exact == kept) & np.int64(down == up)
+            kept += stays
         n = kept
         if exact == n:
             break
