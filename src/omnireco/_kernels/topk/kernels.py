@@ -85,6 +85,7 @@ class Work(NamedTuple):
     offsets: np.ndarray  # (parts*group,) int32: their start words
     near: np.ndarray  # (8,) float64: thresholds
     least: np.ndarray  # (8,) int32: thresholds in units of both scales
+    asked_of: np.ndarray  # (3, 8) float64: the last three columns of ``asked``, of the group
     masks: np.ndarray  # (8,) uint64: which items exceeded the threshold
     sums: np.ndarray  # (group*64,) int32: integer products, written where something was hit
     lows: np.ndarray  # (group, first items) float32: lower bounds of the scores in the first tiles
@@ -120,6 +121,7 @@ def work(b: int, k: int, d: int, tiles: Tiles, group: int) -> Work:
         np.empty(parts * group, np.int32),
         np.empty(8),
         np.empty(8, np.int32),
+        np.empty((3, 8)),
         np.empty(8, np.uint64),
         np.empty(group * TILE, np.int32),
         np.empty((group, head * TILE), np.float32),
@@ -263,6 +265,14 @@ def _first_least(values: np.ndarray, n: int, k: int, maxima: np.ndarray, ints: n
 
 
 @woven
+def _may_be_listed(code: int, bloom: np.ndarray) -> bool:
+    """Return False when a user does not exclude the code: both bits are set for those that are."""
+    one = bloom[(code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)
+    two = bloom[(code >> 2) & (BLOOM - 1)] >> np.uint64((code >> 7) & 63)
+    return bool(one & two & ONE)
+
+
+@woven
 def _is_listed(code: int, indices: np.ndarray, low: int, high: int) -> bool:
     """Return whether the sorted ``indices[low:high]`` hold the code."""
     end = high
@@ -287,6 +297,7 @@ def _open(b: int, first_row: int, limits: Limits, state: Reservoirs) -> None:
             for p in range(indptr[first_row + u], indptr[first_row + u + 1]):
                 code = indices[p]
                 bloom[u, (code >> 6) & (BLOOM - 1)] |= ONE << np.uint64(code & 63)
+                bloom[u, (code >> 2) & (BLOOM - 1)] |= ONE << np.uint64((code >> 7) & 63)
 
 
 @woven
@@ -362,8 +373,7 @@ def scan_block(
                 if first_item > 0:
                     if masked and not masks[mask_row, code]:
                         continue
-                    maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
-                    if maybe != 0 and _is_listed(code, indices, begin, end):
+                    if _may_be_listed(code, bloom[u]) and _is_listed(code, indices, begin, end):
                         continue
                 score = np.float64(mine[i])
                 lows[u, n], highs[u, n], found[u, n] = score - error[u], score + error[u], code
@@ -490,6 +500,9 @@ def _scan_group(
     excludes, masked, grouped = indptr.size > 1, masks_of.shape[0] > 0, groups.size > 0
     group, d, biased, n_members = sums.size // TILE, queries.shape[1], bias.size > 0, members.size
     steps = (d + 3) // 4
+    inverses, aways, sizes = work.asked_of[0], work.asked_of[1], work.asked_of[2]
+    for v in range(8):
+        near[v], inverses[v], aways[v], sizes[v] = np.inf, 1.0, 0.0, 0.0
     head, n_head = first == 0, last * TILE
     for v in range(group):
         u = members[min(v, n_members - 1)]
@@ -498,13 +511,13 @@ def _scan_group(
         for part in range((steps + 15) // 16):
             offsets[part * group + v] = work.bytes[u, steps + part]
         near[v] = -np.inf if head else least[u] - slack if v < n_members else np.inf
+        inverses[v], aways[v], sizes[v] = asked[u, 1], asked[u, 2], asked[u, 3]
     for tile in range(first, last):
         size, norm, off = facts[tile, 0], facts[tile, 1], facts[tile, 2]
         inverse, most = 1.0 / size, tile_bias[tile] if biased else 0.0
-        for v in range(group):
-            u = members[min(v, n_members - 1)]
-            far = near[v] - (asked[u, 2] * norm + asked[u, 3] * off) - most
-            least_int[v] = np.int32(min(max(far * (asked[u, 1] * inverse) - 2.0, NONE), ALL))
+        for v in range(8):  # a whole register, though groups are smaller
+            far = near[v] - (aways[v] * norm + sizes[v] * off) - most
+            least_int[v] = np.int32(min(max(far * (inverses[v] * inverse) - 2.0, NONE), ALL))
         at, place = tile * steps * (4 * TILE), tile * TILE
         if group > 1:
             hit = tile_hits(packed, at, start, place, words, offsets, steps, least_int, masks, sums)
@@ -541,8 +554,7 @@ def _scan_group(
                         continue
                 if masked and not masks_of[mask_row, code]:
                     continue
-                maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
-                if maybe != 0 and _is_listed(code, indices, begin, end):
+                if _may_be_listed(code, bloom[u]) and _is_listed(code, indices, begin, end):
                     continue
                 bounds[0, u, n], bounds[1, u, n], codes[u, n] = score - away, score + away, code
                 fetch_row(flat, code * d)
