@@ -80,8 +80,9 @@ def test_the_order_is_that_of_a_lexsort(rows, ordered, threads):
     expected = np.lexsort([*extra, *reversed(codes), at])
     with limits(1):
         found = order.time_order(at, codes, extra, threads=threads)
-    found = np.arange(len(at)) if found is None else found
+    found, times = (np.arange(len(at)), at) if found is None else found
     assert table[found].tolist() == table[expected].tolist()
+    assert times.tolist() == at[expected].tolist()
 
 
 def test_many_events_of_one_instant_and_of_any_time():
@@ -91,7 +92,8 @@ def test_many_events_of_one_instant_and_of_any_time():
     for at in (np.zeros(n, np.int64), draw.integers(-(2**62), 2**62, n), draw.integers(0, 20, n)):
         expected = np.lexsort([*reversed(codes), at])
         with limits(1):
-            found = order.time_order(at, codes)
+            found, times = order.time_order(at, codes)
+        assert times.tolist() == at[expected].tolist()
         assert [c[found].tolist() for c in (at, *codes)] == [c[expected].tolist() for c in (at, *codes)]
     assert order.time_order(np.arange(3), [np.zeros(3, np.int32)] * 4) is None
 

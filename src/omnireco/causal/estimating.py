@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from omnireco.causal.shrinking import DOUBTS, FORMS, allowance, tuned
 
@@ -143,7 +143,7 @@ def ends(
     if square == 0:
         return value, value
     error = np.sqrt(square / (n - 1))
-    c = float(student.ppf((1 + confidence) / 2, n - 1)) if critical is None else critical
+    c = float(stdtrit(n - 1, (1 + confidence) / 2)) if critical is None else critical
     skew = float(((apart / np.sqrt(square)) ** 3).mean()) / np.sqrt(n)
     return (
         float(value - grown * error * _untransformed(c, skew)),

@@ -215,6 +215,7 @@ class EventLog:
         labels = {name: found[name] for name in (*_LABELS, *context) if name in found}
         rows = {"user": user, "item": item, "channel": channel, "event": event, "at": found["timestamp"]}
         rows |= {"value": found.get("value"), "labels": labels}
+        del found, user, item, channel, event  # their memory can serve the columns in order
         rows = _ordered(rows) or rows
         at = rows["at"]
         if timestamp != "instant":
@@ -733,14 +734,21 @@ def in_time_order(log: EventLog) -> EventLog:
     return log if found is None else replace(log, **found)
 
 
-def _ordered(rows: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the columns of a log, by their names in it, in its order; None where they are in that order."""
+def _ordered(rows: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the columns of a log, by their names in it, in its order; None where they are in that order.
+
+    Each column leaves ``rows`` when it has been taken: new memory costs more than the work.
+    """
     value, dated = rows["value"], rows.get("dated")
     extra = [codes for _, codes in rows["labels"].values()] + ([value] if value is not None else [])
-    order = time_order(rows["at"], (rows["user"], rows["item"], rows["channel"], rows["event"]), extra)
-    if order is None:
+    found = time_order(rows["at"], (rows["user"], rows["item"], rows["channel"], rows["event"]), extra)
+    if found is None:
         return None
-    columns: dict[str, Any] = {name: taken(rows[name], order) for name in ("user", "item", "channel", "event", "at")}
+    order, at = found
+    del found, rows["at"]
+    columns: dict[str, Any] = {"at": at}
+    for name in ("user", "item", "channel", "event"):
+        columns[name] = taken(rows.pop(name), order)
     columns["value"] = None if value is None else taken(value, order)
     columns["labels"] = {name: (known, taken(codes, order)) for name, (known, codes) in rows["labels"].items()}
     columns["dated"] = None if dated is None else taken(dated, order)

@@ -88,8 +88,7 @@ def merge_cells(parts: Sequence[Coded], shape: tuple[int, int], n_channels: int)
     """
     plan = _plan(parts, shape, n_channels)
     if plan is None:  # the codes of one event do not fit a number: only join
-        user, item, channel, weight = _joined(parts)
-        return Coded(user, item, channel, weight)
+        return Coded(*(column.copy() for column in _joined(parts)))
     kernels, arrays, total = _kernels(), [_compiled_form(part) for part in parts], int(plan.events.sum())
     out = [np.empty(total, kind) for kind in (np.int32, np.int32, np.int32, np.float64)]
     most, end = int(plan.events.max(initial=0)), 0
@@ -252,14 +251,19 @@ def _packed(array: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.nd
 
 
 def _joined(parts: Sequence[Coded]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return all parts as one, without events of no item and with a channel and a weight for each."""
+    """Return all parts as one, without events of no item and each with a channel and a weight; do not write to them."""
     columns: list[list[np.ndarray]] = [[np.empty(0, np.int32)] for _ in range(3)] + [[np.empty(0)]]
     for part in parts:
         own_channel = np.zeros(part.user.size, np.int32) if part.channel is None else part.channel
         own_weight = np.ones(part.user.size) if part.weight is None else part.weight
         for column, values in zip(columns, (part.user, part.item, own_channel, own_weight), strict=True):
             column.append(values)
-    user, item, channel, weight = (np.concatenate(column) for column in columns)
+    if len(parts) == 1:  # the history of one person: what is taken apart here counts
+        user, item, channel, weight = (column[1] for column in columns)
+        if item.size and item.min() >= 0:
+            return user, item, channel, weight.astype(np.float64, copy=False)
+    else:
+        user, item, channel, weight = (np.concatenate(column) for column in columns)
     keep = np.flatnonzero(item >= 0)
     return user[keep], item[keep], channel[keep], weight[keep]
 

@@ -23,8 +23,8 @@ def distinct(values: np.ndarray) -> np.ndarray:
 
 def time_order(
     at: np.ndarray, codes: Sequence[np.ndarray], extra: Sequence[np.ndarray] = (), *, threads: int | None = None
-) -> np.ndarray | None:
-    """Return the rows by (time, codes, extra), or None when they are in that order already.
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the rows by (time, codes, extra) and their times, or None when they are in that order already.
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def time_order(
 
     Returns
     -------
-    ndarray of shape (n,), int32 or int64, or None
+    rows : ndarray of shape (n,), int32 or int64
+    times : ndarray of shape (n,), int64
+        ``at[rows]``, which is known without looking it up.
     """
     n = at.size
     if not pays(n, LARGE):
@@ -48,18 +50,19 @@ def time_order(
     columns = [read_only(code, np.int32) for code in codes]
     kind = np.int32 if n < 2**31 else np.int64
     ordered = bool(loops.is_ascending(at))
-    order = np.arange(n, dtype=kind) if ordered else _by_time(at, kind, threads)
-    if order is None:
+    by_time = (np.arange(n, dtype=kind), at) if ordered else _by_time(at, kind, threads)
+    if by_time is None:
         return _lexsorted(at, codes, extra)
+    order, times = by_time
     open_runs = np.zeros(n, np.uint8)
     changed: list[int] = []
     in_threads(
-        lambda start, stop: changed.append(loops.order_ties(order, at, *columns, start, stop, open_runs)),
+        lambda start, stop: changed.append(loops.order_ties(order, times, *columns, start, stop, open_runs)),
         n,
         threads=threads,
     )
-    moved = _close_runs(order, at, codes, extra, np.flatnonzero(open_runs))
-    return None if ordered and not sum(changed) and not moved else order
+    moved = _close_runs(order, times, codes, extra, np.flatnonzero(open_runs))
+    return None if ordered and not sum(changed) and not moved else (order, times)
 
 
 def taken(values: np.ndarray, order: np.ndarray, *, threads: int | None = None) -> np.ndarray:
@@ -74,13 +77,15 @@ def taken(values: np.ndarray, order: np.ndarray, *, threads: int | None = None) 
     return out
 
 
-def _lexsorted(at: np.ndarray, codes: Sequence[np.ndarray], extra: Sequence[np.ndarray]) -> np.ndarray | None:
+def _lexsorted(
+    at: np.ndarray, codes: Sequence[np.ndarray], extra: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
     order = np.lexsort([*extra, *reversed(codes), at])
-    return None if bool((np.diff(order) == 1).all()) and order.size and order[0] == 0 else order
+    return None if bool((np.diff(order) == 1).all()) and order.size and order[0] == 0 else (order, at[order])
 
 
-def _by_time(at: np.ndarray, kind: type, threads: int | None) -> np.ndarray | None:
-    """Return the rows by time; None when a time and a row do not fit one number."""
+def _by_time(at: np.ndarray, kind: type, threads: int | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the rows by time, and their times; None when a time and a row do not fit one number."""
     loops = _kernels()
 
     n, low, high = at.size, int(at.min()), int(at.max())
@@ -98,14 +103,14 @@ def _by_time(at: np.ndarray, kind: type, threads: int | None) -> np.ndarray | No
     def work(first: int, last: int) -> None:
         for bucket in range(first, last):
             packed[edges[bucket] : edges[bucket + 1]].sort()
-        loops.rows_of(packed, row_bits, int(edges[first]), int(edges[last]), order)
+        loops.unpack(packed, row_bits, low, shift, edges, first, last, order)
 
     in_threads(work, counts.size, threads=threads, least=16)
-    return order
+    return order, packed  # which holds the times now: memory that is new costs more than the work
 
 
 def _close_runs(
-    order: np.ndarray, at: np.ndarray, codes: Sequence[np.ndarray], extra: Sequence[np.ndarray], first: np.ndarray
+    order: np.ndarray, times: np.ndarray, codes: Sequence[np.ndarray], extra: Sequence[np.ndarray], first: np.ndarray
 ) -> bool:
     """Sort the runs of equal time that begin at some places by all keys, in place; say whether anything moved."""
     if not first.size:
@@ -113,10 +118,10 @@ def _close_runs(
     inside = np.zeros(order.size, np.bool_)
     begins = np.zeros(order.size, np.bool_)
     begins[first] = True
-    new_time = np.r_[True, at[order[1:]] != at[order[:-1]]]
+    new_time = np.r_[True, times[1:] != times[:-1]]
     inside = begins[np.maximum.accumulate(np.where(new_time, np.arange(order.size), 0))]
     rows = order[inside]
-    sorted_rows = rows[np.lexsort([*(e[rows] for e in extra), *(c[rows] for c in reversed(codes)), at[rows]])]
+    sorted_rows = rows[np.lexsort([*(e[rows] for e in extra), *(c[rows] for c in reversed(codes)), times[inside]])]
     order[inside] = sorted_rows
     return bool((rows != sorted_rows).any())
 

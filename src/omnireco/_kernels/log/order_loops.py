@@ -43,11 +43,14 @@ def scatter(at, low, shift, row_bits, start, stop, places, packed):
 
 
 @compiled
-def rows_of(packed, row_bits, start, stop, order):
-    """Unpack the row numbers of a range."""
+def unpack(packed, row_bits, low, shift, edges, first, last, order):
+    """Unpack the rows of a range of buckets; their times take the place of what was packed."""
     mask = (np.int64(1) << row_bits) - 1
-    for i in range(start, stop):
-        order[i] = packed[i] & mask
+    for bucket in range(first, last):
+        begin = low + (bucket << shift)
+        for i in range(edges[bucket], edges[bucket + 1]):
+            order[i] = packed[i] & mask
+            packed[i] = begin + (packed[i] >> row_bits)
 
 
 @compiled
@@ -65,7 +68,7 @@ def _comes_after(a, b, user, item, channel, event):
 
 
 @compiled
-def order_ties(order, at, user, item, channel, event, start, stop, open_runs):
+def order_ties(order, times, user, item, channel, event, start, stop, open_runs):
     """Sort runs of equal time that begin in a range of places, by (user, item, channel, event), in place.
 
     ``open_runs`` gets a 1 at the first place of every run that is too long, or whose rows the four codes do not
@@ -74,11 +77,11 @@ def order_ties(order, at, user, item, channel, event, start, stop, open_runs):
     n = order.size
     changed = 0
     i = start
-    while i < stop and i > 0 and at[order[i]] == at[order[i - 1]]:
+    while i < stop and i > 0 and times[i] == times[i - 1]:
         i += 1  # this run began before the range
     while i < stop:
         j = i + 1
-        while j < n and at[order[j]] == at[order[i]]:
+        while j < n and times[j] == times[i]:
             j += 1
         if j - i > FEW:
             open_runs[i] = 1

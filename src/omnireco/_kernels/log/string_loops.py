@@ -147,32 +147,45 @@ def distinct_strings(data, offsets, valid, start, stop, words, codes, slots, key
 def distinct_words(rows, words, codes, slots, keys, n):
     """Write the code of each key, by first occurrence; return the table, the keys and their number."""
     n_rows = rows.size // words
-    for row in range(n_rows):
-        if 2 * (n + 1) > slots.size:
+    hashes = np.empty(_GROUP, np.uint64)
+    for first in range(0, n_rows, _GROUP):
+        size = min(_GROUP, n_rows - first)
+        while 2 * (n + _GROUP) > slots.size:
             slots, keys = _grow(slots, keys, n, words)
         mask = np.uint64(slots.size - 1)
-        mixed = np.uint64(0)
-        for w in range(words):
-            mixed = (mixed ^ rows[row * words + w]) * _MIX
-            mixed ^= mixed >> _HALF
-        slot = mixed & mask
-        while True:
-            held = slots[slot]
-            if held == _ZERO:
-                slots[slot] = (mixed & _TAG) | np.uint64(n + 1)
-                for w in range(words):
-                    keys[n * words + w] = rows[row * words + w]
-                codes[row] = n
-                n += 1
-                break
-            code = np.int64(held & _CODE) - 1
-            same = True
+        for i in range(size):
+            mixed = np.uint64(0)
             for w in range(words):
-                same &= keys[code * words + w] == rows[row * words + w]
-            if same:
-                codes[row] = code
-                break
-            slot = (slot + _ONE) & mask
+                mixed = (mixed ^ rows[(first + i) * words + w]) * _MIX
+                mixed ^= mixed >> _HALF
+            hashes[i] = mixed
+            prefetch(slots, np.int64(mixed & mask))
+        for i in range(size):
+            held = slots[hashes[i] & mask]
+            if held != _ZERO:
+                prefetch(keys, (np.int64(held & _CODE) - 1) * words)
+        for i in range(size):
+            row = first + i
+            tag = hashes[i] & _TAG
+            slot = hashes[i] & mask
+            while True:
+                held = slots[slot]
+                if held == _ZERO:
+                    slots[slot] = tag | np.uint64(n + 1)
+                    for w in range(words):
+                        keys[n * words + w] = rows[row * words + w]
+                    codes[row] = n
+                    n += 1
+                    break
+                if held & _TAG == tag:
+                    code = np.int64(held & _CODE) - 1
+                    same = True
+                    for w in range(words):
+                        same &= keys[code * words + w] == rows[row * words + w]
+                    if same:
+                        codes[row] = code
+                        break
+                slot = (slot + _ONE) & mask
     return slots, keys, n
 
 

@@ -43,9 +43,13 @@ def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, 
         if coder.words < words:
             coder.widen(words)
     sizes = [coder.n for coder in coders]
+    joined = coders[0]  # its own codes stay, the others' are looked up in it
     code_of_key = np.empty(sum(sizes), np.int32)
-    joined = Coder(words, room=sum(sizes))
-    joined.code_words(np.concatenate([coder.known for coder in coders]), code_of_key)
+    code_of_key[: joined.n] = np.arange(joined.n, dtype=np.int32)
+    first = joined.n
+    for coder in coders[1:]:
+        joined.code_words(coder.known, code_of_key[first : first + coder.n])
+        first += coder.n
     keys = joined.known.reshape(-1, words)
     order = order_of(keys)
     rank = np.empty(order.size, np.int32)

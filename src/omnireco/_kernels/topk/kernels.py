@@ -25,14 +25,21 @@ import numpy as np
 
 from omnireco._kernels.topk.compiling import lean, woven
 from omnireco._kernels.topk.packing import LANE_NORM, MOST_HALVES, TILE, Tiles
+from omnireco._kernels.topk.reservoirs import (
+    Limits,
+    Reservoirs,
+    close_rows,
+    first_least,
+    is_listed,
+    may_be_listed,
+    open_rows,
+    reservoirs,
+    settle,
+)
 from omnireco._kernels.topk.tile_product import (
-    bits_of,
-    eight_sums,
     fetch_row,
-    float_of,
     halved,
     lowest_bit,
-    reach_count,
     reach_mask,
     tile_hits,
     tile_hits_one,
@@ -40,7 +47,6 @@ from omnireco._kernels.topk.tile_product import (
 
 __all__ = ["CHUNK", "Limits", "Reservoirs", "Work", "rank_tiles", "reservoirs", "scan_block", "score_histories", "work"]
 
-BLOOM = 16  # words of 64 bits: a filter of 1,024 bits answers most questions "is this item excluded?"
 STEPS = 32  # tiles per block: 2,048 items, which stay in the cache while all users pass
 CHUNK = 240  # users whose reservoirs are open at once
 ROUNDING = 2.0**-20  # float32 rounding of bounds and scores, with room to spare, relative to the norms
@@ -49,30 +55,6 @@ MOST = 3.4028234663852886e38  # the same for float32: its largest number
 ONE = np.uint64(1)
 TINY = 1e-43  # the same near zero, absolute
 TINY_FLOAT = 1e-35  # the same where there is a bias
-
-
-class Limits(NamedTuple):
-    """Exclusions and eligibility, as in Rules."""
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    masks: np.ndarray
-    group: np.ndarray
-
-
-class Reservoirs(NamedTuple):
-    """What may still belong to the answers of b users, at most cap items each."""
-
-    bounds: np.ndarray  # (2, b, cap) float32: low, high
-    code: np.ndarray  # (b, cap) int32
-    count: np.ndarray  # (b,) int64
-    least: np.ndarray  # (b,) float64: k items have at least this canonical score
-    bloom: np.ndarray  # (b, BLOOM) uint64
-    ints: np.ndarray  # (cap + 16,) int32, scratch
-    maxima: np.ndarray  # (64 * groups of tiles,) float32, scratch: at least 2 k
-    keys: np.ndarray  # (2 cap,) uint64, scratch
-    places: np.ndarray  # (8,) int64, scratch
-    doubles: np.ndarray  # (d + 8,) float64, scratch
 
 
 class Work(NamedTuple):
@@ -85,27 +67,11 @@ class Work(NamedTuple):
     offsets: np.ndarray  # (parts*group,) int32: their start words
     near: np.ndarray  # (8,) float64: thresholds
     least: np.ndarray  # (8,) int32: thresholds in units of both scales
+    asked_of: np.ndarray  # (3, 8) float64: the last three columns of ``asked``, of the group
     masks: np.ndarray  # (8,) uint64: which items exceeded the threshold
     sums: np.ndarray  # (group*64,) int32: integer products, written where something was hit
     lows: np.ndarray  # (group, first items) float32: lower bounds of the scores in the first tiles
     active: np.ndarray  # (b,) int64
-
-
-def reservoirs(b: int, k: int, d: int) -> Reservoirs:
-    """Return empty memory for the reservoirs of b users."""
-    cap = 5 * k + 50 + TILE  # room to let some pass before looking again, and for one more tile
-    return Reservoirs(
-        np.empty((2, b, cap), np.float32),
-        np.empty((b, cap), np.int32),
-        np.zeros(b, np.int64),
-        np.empty(b),
-        np.empty((b, BLOOM), np.uint64),
-        np.empty(cap + 16, np.int32),  # also for the keys of the maxima: 2 k and a tile fit
-        np.empty(-(-2 * k // TILE) * TILE, np.float32),
-        np.empty(2 * cap, np.uint64),
-        np.empty(8, np.int64),
-        np.empty(d + 8),
-    )
 
 
 def work(b: int, k: int, d: int, tiles: Tiles, group: int) -> Work:
@@ -120,189 +86,12 @@ def work(b: int, k: int, d: int, tiles: Tiles, group: int) -> Work:
         np.empty(parts * group, np.int32),
         np.empty(8),
         np.empty(8, np.int32),
+        np.empty((3, 8)),
         np.empty(8, np.uint64),
         np.empty(group * TILE, np.int32),
         np.empty((group, head * TILE), np.float32),
         np.empty(b, np.int64),
     )
-
-
-@lean
-def _kth_largest(values: np.ndarray, n: int, k: int, ints: np.ndarray) -> float:
-    """Return a number that at least k of the n values reach: their k-th largest, or a little less.
-
-    Bisection on integers that order like the values; ``ints`` has room for n of them and 16 more.
-    """
-    low, high = np.int64(2**31 - 1), np.int64(-(2**31))
-    for i in range(n):
-        bits = bits_of(values[i])
-        bits = np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))  # orders like the float32
-        ints[i] = bits
-        low, high = min(low, np.int64(bits)), max(high, np.int64(bits))
-    vectors = (n + 15) >> 4
-    for i in range(n, vectors << 4):
-        ints[i] = np.int32(-(2**31))
-    while low < high:
-        middle = (low + high + 1) >> 1
-        reached = reach_count(ints, vectors, np.int32(middle))
-        if reached >= k:
-            low = middle
-            if reached == k:
-                break
-        else:
-            high = middle - 1
-    bits = np.int32(low)
-    return np.float64(float_of(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))))
-
-
-@woven
-def _canonical(
-    query: np.ndarray, flat: np.ndarray, code: np.ndarray, first: int, n: int, bias: np.ndarray, low: np.ndarray,
-    high: np.ndarray, places: np.ndarray, doubles: np.ndarray,
-) -> None:  # fmt: skip
-    """Replace bounds ``first`` to ``n`` by canonical scores: float64, in factor order, eight at a time."""
-    d = query.size
-    sums, asked = doubles[:8], doubles[8:]
-    for j in range(d):
-        asked[j] = query[j]
-    for i in range(first, n, 8):
-        for p in range(8):
-            places[p], sums[p] = np.int64(code[min(i + p, n - 1)]) * d, 0.0
-        eight_sums(flat, places, asked, d // 8, sums)
-        for p in range(min(8, n - i)):
-            total = sums[p]
-            for j in range(d // 8 * 8, d):
-                total += asked[j] * np.float64(flat[places[p] + j])
-            if bias.size > 0:
-                total += np.float64(bias[code[i + p]])
-            low[i + p] = high[i + p] = np.float32(total) + np.float32(0.0)
-
-
-@woven
-def _sort_keys(keys: np.ndarray, n: int) -> int:
-    """Sort the first n keys, all different; return from where on they stand in rising order.
-
-    Counting the smaller ones is fastest for a few.
-    """
-    if n <= 256:
-        half = keys.size // 2
-        ranked = keys[half:]
-        for i in range(n):
-            rank = 0
-            for j in range(n):
-                rank += np.int64(keys[j] < keys[i])
-            ranked[rank] = keys[i]
-        return half
-    gap = n // 2  # Shell's sort, for many: short, and compiled in no time
-    while gap > 0:
-        for i in range(gap, n):
-            key, j = keys[i], i
-            while j >= gap and keys[j - gap] > key:
-                keys[j] = keys[j - gap]
-                j -= gap
-            keys[j] = key
-        gap = 1 if gap == 2 else gap * 5 // 11
-    return 0
-
-
-@lean
-def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarray, bias: np.ndarray, most: int) -> int:
-    """Drop from a reservoir what cannot belong to the k best; return how many stay.
-
-    What stays gets its canonical score, in float64 and in factor order, eight at a time. When that are more than
-    ``most``, only the k best of them stay, sorted by (score down, code up).
-    """
-    low, high, code = state.bounds[0, u], state.bounds[1, u], state.code[u]
-    ints, keys = state.ints, state.keys
-    n, least = state.count[u], state.least[u]
-    while True:
-        if n >= k:
-            least = max(least, _kth_largest(low, n, k, ints))
-        kept, exact = 0 * n, 0 * n
-        for i in range(n):
-            if high[i] >= least:
-                low[kept], high[kept], code[kept] = low[i], high[i], code[i]
-                if exact == kept and low[i] == high[i]:
-                    exact += 1
-                kept += 1
-        n = kept
-        if exact == n:
-            break
-        _canonical(query, flat, code, exact, n, bias, low, high, state.places, state.doubles)
-    state.least[u] = least
-    if n > most:
-        for i in range(n):
-            bits = bits_of(low[i])
-            down = np.int64(0x7FFFFFFF) - np.int64(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))))
-            keys[i] = np.uint64((down << 32) | np.int64(code[i]))
-        first = _sort_keys(keys, n)
-        n = min(n, k)
-        for i in range(n):
-            key = keys[first + i]
-            bits = np.int32(np.int64(0x7FFFFFFF) - np.int64(key >> np.uint64(32)))
-            low[i] = high[i] = float_of(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))))
-            code[i] = np.int32(key & np.uint64(0xFFFFFFFF))
-    state.count[u] = n
-    return n
-
-
-@lean
-def _first_least(values: np.ndarray, n: int, k: int, maxima: np.ndarray, ints: np.ndarray) -> float:
-    """Return a number that at least k of the first n values reach: the k-th largest of group maxima.
-
-    Values g, g + G, g + 2G, ... make a group, with G at least 2k; maxima of k groups are k different values.
-    """
-    groups = min(n, maxima.size)
-    if k > groups:
-        return -np.inf
-    for g in range(groups):
-        maxima[g] = values[g]
-    for first in range(groups, n, groups):
-        for g in range(min(groups, n - first)):
-            maxima[g] = max(maxima[g], values[first + g])
-    return _kth_largest(maxima, groups, k, ints)
-
-
-@woven
-def _is_listed(code: int, indices: np.ndarray, low: int, high: int) -> bool:
-    """Return whether the sorted ``indices[low:high]`` hold the code."""
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if indices[middle] < code:
-            low = middle + 1
-        else:
-            high = middle
-    return bool(low < end and indices[low] == code)
-
-
-@woven
-def _open(b: int, first_row: int, limits: Limits, state: Reservoirs) -> None:
-    """Empty the reservoirs of the b users from ``first_row`` on, and note what they exclude."""
-    bloom, indptr, indices = state.bloom, limits.indptr, limits.indices
-    for u in range(b):
-        state.count[u], state.least[u] = 0, -np.inf
-        for i in range(BLOOM):
-            bloom[u, i] = 0
-        if indptr.size > 1:
-            for p in range(indptr[first_row + u], indptr[first_row + u + 1]):
-                code = indices[p]
-                bloom[u, (code >> 6) & (BLOOM - 1)] |= ONE << np.uint64(code & 63)
-
-
-@woven
-def _close(
-    b: int, first_row: int, k: int, state: Reservoirs, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray,
-    codes: np.ndarray, scores: np.ndarray,
-) -> None:  # fmt: skip
-    """Write the answers of the users whose reservoirs are open."""
-    for u in range(b):
-        row = first_row + u
-        kept = _settle(u, k, state, queries[row], flat, bias, b * 0 - 1)
-        for i in range(kept):
-            codes[row, i], scores[row, i] = state.code[u, i], state.bounds[0, u, i]
-        for i in range(kept, k):
-            codes[row, i], scores[row, i] = -1, -np.inf
 
 
 @lean
@@ -326,7 +115,7 @@ def scan_block(
     indptr, indices, masks, groups = limits.indptr, limits.indices, limits.masks, limits.group
     masked, excludes = masks.shape[0] > 0, indptr.size > 1
     if first_item == 0:
-        _open(b, first_row, limits, state)
+        open_rows(b, first_row, limits, state)
     for at in range(members.size):
         u = members[at]
         row, mine = first_row + u, block[at]
@@ -347,7 +136,7 @@ def scan_block(
                     place = place_of[indices[p]] if moved else indices[p]
                     if place < c:
                         mine[place] = -np.inf
-            kth = _first_least(mine, c, k, state.maxima, state.ints)
+            kth = first_least(mine, c, k, state.maxima, state.ints)
             least[u] = max(least[u], kth - error[u] - 1e-6 * abs(kth))
         for first in range(0, c, TILE):
             near = least[u] - error[u]
@@ -363,17 +152,16 @@ def scan_block(
                 if first_item > 0:
                     if masked and not masks[mask_row, code]:
                         continue
-                    maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
-                    if maybe != 0 and _is_listed(code, indices, begin, end):
+                    if may_be_listed(code, bloom[u]) and is_listed(code, indices, begin, end):
                         continue
                 score = np.float64(mine[i])
                 lows[u, n], highs[u, n], found[u, n] = score - error[u], score + error[u], code
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, full)
+                settle(u, k, state, queries[row], flat, bias, full)
     if last:
-        _close(b, first_row, k, state, queries, flat, bias, codes, scores)
+        close_rows(b, first_row, k, state, queries, flat, bias, codes, scores)
 
 
 @woven
@@ -443,7 +231,7 @@ def rank_tiles(
     asked, active, least = work.asked, work.active, state.least
     for row in range(first_row, last_row, active.size):
         b = min(active.size, last_row - row)
-        _open(b, row, limits, state)
+        open_rows(b, row, limits, state)
         for u in range(b):
             _quantise(queries[row + u], steps, halves, asked[u], work.bytes[u], norms[row + u])
             active[u] = u
@@ -462,7 +250,7 @@ def rank_tiles(
                     tile_bias, slack, row, state, work,
                 )  # fmt: skip
             first = last if n_active > 0 else t
-        _close(b, row, k, state, queries, flat, bias, codes, scores)
+        close_rows(b, row, k, state, queries, flat, bias, codes, scores)
 
 
 @woven
@@ -491,6 +279,9 @@ def _scan_group(
     excludes, masked, grouped = indptr.size > 1, masks_of.shape[0] > 0, groups.size > 0
     group, d, biased, n_members = sums.size // TILE, queries.shape[1], bias.size > 0, members.size
     steps = (d + 3) // 4
+    inverses, aways, sizes = work.asked_of[0], work.asked_of[1], work.asked_of[2]
+    for v in range(8):
+        near[v], inverses[v], aways[v], sizes[v] = np.inf, 1.0, 0.0, 0.0
     head, n_head = first == 0, last * TILE
     for v in range(group):
         u = members[min(v, n_members - 1)]
@@ -499,13 +290,13 @@ def _scan_group(
         for part in range((steps + 15) // 16):
             offsets[part * group + v] = work.bytes[u, steps + part]
         near[v] = -np.inf if head else least[u] - slack if v < n_members else np.inf
+        inverses[v], aways[v], sizes[v] = asked[u, 1], asked[u, 2], asked[u, 3]
     for tile in range(first, last):
         size, norm, off = facts[tile, 0], facts[tile, 1], facts[tile, 2]
         inverse, most = 1.0 / size, tile_bias[tile] if biased else 0.0
-        for v in range(group):
-            u = members[min(v, n_members - 1)]
-            far = near[v] - (asked[u, 2] * norm + asked[u, 3] * off) - most
-            least_int[v] = np.int32(min(max(far * (asked[u, 1] * inverse) - 2.0, NONE), ALL))
+        for v in range(8):  # a whole register, though groups are smaller
+            far = near[v] - (aways[v] * norm + sizes[v] * off) - most
+            least_int[v] = np.int32(min(max(far * (inverses[v] * inverse) - 2.0, NONE), ALL))
         at, place = tile * steps * (4 * TILE), tile * TILE
         if group > 1:
             hit = tile_hits(packed, at, start, place, words, offsets, steps, least_int, masks, sums)
@@ -542,15 +333,14 @@ def _scan_group(
                         continue
                 if masked and not masks_of[mask_row, code]:
                     continue
-                maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
-                if maybe != 0 and _is_listed(code, indices, begin, end):
+                if may_be_listed(code, bloom[u]) and is_listed(code, indices, begin, end):
                     continue
                 bounds[0, u, n], bounds[1, u, n], codes[u, n] = score - away, score + away, code
                 fetch_row(flat, code * d)
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, full)
+                settle(u, k, state, queries[row], flat, bias, full)
                 near[v] = least[u] - slack
     if not head:
         return
@@ -569,7 +359,7 @@ def _scan_group(
         for i in range(max(0, n_head - TILE), n_head):
             if order[i] < 0:
                 mine[i] = -np.inf
-        least[u] = max(least[u], _first_least(mine, n_head, k, state.maxima, state.ints))
+        least[u] = max(least[u], first_least(mine, n_head, k, state.maxima, state.ints))
         for tile in range(last):
             band = 2.0 * (asked[u, 2] * facts[tile, 1] + asked[u, 3] * facts[tile, 2] + slack)
             far = least[u] - band
@@ -583,7 +373,7 @@ def _scan_group(
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, full)
+                settle(u, k, state, queries[row], flat, bias, full)
 
 
 @lean
