@@ -99,6 +99,9 @@ def events_of(rows: Iterable[tuple[str, int, bytes]]) -> list[Event]:
     bodies: list[list[Any]] = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
     found = []
     for (event_id, at_us, _), body in zip(listed, bodies, strict=True):
+        if len(body) == 3:  # most of them
+            found.append(Event(at_us, body[0], body[1], body[2], None, event_id))
+            continue
         whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
         event, channel, item, value, consent, purpose, refers_to = whole
         found.append(Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to))

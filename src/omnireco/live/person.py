@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -70,15 +69,18 @@ class Person:
     def of(cls, user: Any, version: int, events: Iterable[Event], roles: Mapping[str, str]) -> Person:
         """Return the person of some events, in whatever order they came; what is undone stays so, whenever it comes."""
         ordered = sorted(events, key=_AT)
-        if any(one.at_us == other.at_us for one, other in itertools.pairwise(ordered)):
+        if len({one.at_us for one in ordered}) < len(ordered):
             ordered.sort(key=Event.order)
+        whole = tuple(ordered)
+        if all(roles.get(name, ACTIVITY) == ACTIVITY for name in {one.event for one in whole}):
+            return cls(user, version, whole, roles, {"history": whole} if whole else {}, {})
         undone = {one.refers_to for one in ordered if roles.get(one.event) == "undo"}
         groups: dict[str, list[Event]] = {}
         for one in ordered:
             if one.event_id not in undone:
                 for name in _GROUPS[roles.get(one.event, ACTIVITY)]:
                     groups.setdefault(name, []).append(one)
-        return cls(user, version, tuple(ordered), roles, {name: tuple(some) for name, some in groups.items()}, {})
+        return cls(user, version, whole, roles, {name: tuple(some) for name, some in groups.items()}, {})
 
     def __repr__(self) -> str:
         return f"Person({count_of(len(self.events), 'event')})"

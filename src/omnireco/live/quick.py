@@ -10,7 +10,7 @@ from omnireco._core.checks import check_duration
 from omnireco._kernels.als.fold_in import fold_in
 from omnireco._kernels.als.least_squares import diverged
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
-from omnireco._kernels.topk.exact import topk
+from omnireco._kernels.topk.exact import rank_one
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
@@ -78,14 +78,13 @@ class Quick:
         seen = code if exclude_seen else barred[:0]
         out = _joined(seen, barred) if barred.size else seen
         m = len(self.items)
-        allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
+        read = _Eligible.read(eligible, self.items, 1)
         indptr, end = np.array([0, code.size], np.int64), np.array([0, out.size], np.int64)
-        if self.factors is not None and code.size:
+        if self.factors is not None and code.size and read.group is None:
             vector = self._placed(indptr, code, data)
-            codes, scores = topk(
-                vector, self.factors._index, k=k, exclude=(end, out) if out.size else None, eligible=allowed, threads=1
-            )
+            codes, scores = rank_one(vector, self.factors._index, k=k, out=out, mask=read.masks)
         else:
+            allowed = read.rows(slice(0, 1))
             cells = raw_csr(data, code, indptr.astype(np.int32), (1, m))
             exclude = raw_csr(np.ones(out.size, np.float32), out, end.astype(np.int32), (1, m)) if out.size else None
             codes, scores = self.model._rank_block(Past(cells, None, cells), exclude, k=k, eligible=allowed, threads=1)
@@ -153,7 +152,7 @@ class _Columns(NamedTuple):
             quick,
             np.fromiter((one.at_us for one in history), np.int64, n),
             item,
-            np.fromiter((_worth(quick.weights, one) for one in history), np.float64, n),
+            np.fromiter(_worths(quick.weights, history), np.float64, n),
             _order(item),
         )
 
@@ -197,8 +196,23 @@ def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _codes(items: Vocabulary, ids: list[Any]) -> np.ndarray:
     named = [one for one in ids if one is not None]
-    found = iter(items.codes(named, missing="none").tolist()) if named and len(items) else iter([NONE] * len(named))
-    return np.fromiter((NONE if one is None else next(found) for one in ids), np.int32, len(ids))
+    if not named or not len(items):
+        return np.full(len(ids), NONE, np.int32)
+    step = 256  # so many are looked up one by one, and more as a column
+    parts = [items.codes(named[place : place + step], missing="none") for place in range(0, len(named), step)]
+    found = np.full(len(ids), NONE, np.int32)
+    found[[one is not None for one in ids] if len(named) < len(ids) else slice(None)] = np.concatenate(parts)
+    return found
+
+
+def _worths(rule: Weights, history: tuple[Event, ...]) -> list[float]:
+    """Return what events weigh before any decay: once per type and channel, where values do not count."""
+    if rule.value is not None:
+        return [_worth(rule, one) for one in history]
+    kinds = [(one.event, one.channel) for one in history]
+    known = dict(zip(kinds, history, strict=True))
+    worth = {kind: _worth(rule, one) for kind, one in known.items()}
+    return [worth[kind] for kind in kinds]
 
 
 def _worth(rule: Weights, event: Event) -> float:

@@ -114,7 +114,7 @@ class SQLiteStore(Store):
             "WHERE p.key = ? ORDER BY e.at_us"
         )
         found = self._ask(query, (key,))
-        return (found[0][0], tuple(Row(key, *row[1:]) for row in found)) if found else (0, ())
+        return (found[0][0], tuple([Row._make((key, *row[1:])) for row in found])) if found else (0, ())
 
     def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people from every byte of the file, and return how many rows they had.
