@@ -187,7 +187,7 @@ def test_strangers_get_what_most_people_choose_and_new_items_are_kept_until_a_mo
     assert live.recommend(7, 4, at=minutes(1)).cold
     assert live.state(7, at=minutes(1)).waiting == 1
     later = om.models.FactorModel.from_arrays(
-        np.eye(3), items=["i99 of tomorrow", "x", "y"], estimator=om.ALS(weights=WEIGHTS)
+        np.eye(3), items=["i99 of tomorrow", "x", "y"], estimator=om.ALS(weights=WEIGHTS, unobserved_weight=0.01)
     )
     live.swap(later)
     answer = live.recommend(7, 4, at=minutes(1))

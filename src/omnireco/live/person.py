@@ -89,7 +89,7 @@ class Person:
         """Return the person with one event more, which may be older than others."""
         role = self.roles.get(event.event, ACTIVITY)
         undone = self.groups.get("undo", ())
-        if role == "undo" or any(one.refers_to == event.event_id for one in undone):
+        if role == "undo" or (undone and any(one.refers_to == event.event_id for one in undone)):
             return Person.of(self.user, version, (*self.events, event), self.roles)
         groups, made = dict(self.groups), dict(self.made)
         for name in _GROUPS[role]:

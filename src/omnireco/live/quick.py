@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,25 +147,24 @@ class _Columns(NamedTuple):
 
     @classmethod
     def of(cls, quick: Quick, history: tuple[Event, ...]) -> _Columns:
-        n = len(history)
-        item = _codes(quick.items, [one.item for one in history])
-        return cls(
-            quick,
-            np.fromiter((one.at_us for one in history), np.int64, n),
-            item,
-            np.fromiter(_worths(quick.weights, history), np.float64, n),
-            _order(item),
-        )
+        if not history:
+            none = np.empty(0, np.int32)
+            return cls(quick, none.astype(np.int64), none, none.astype(np.float64), none)
+        at, event, channel, named, *_ = zip(*history, strict=True)
+        item = _codes(quick.items, named)
+        worth = _worths(quick.weights, history, event, channel)
+        return cls(quick, np.array(at, np.int64), item, np.array(worth, np.float64), _order(item))
 
     def grow(self, event: Event, place: int) -> _Columns:
         """Return the columns with one event more."""
-        code = _codes(self.quick.items, [event.item])[0]
-        item = _inserted(self.item, place, code)
+        codes = [NONE] if event.item is None else self.quick.items.codes([event.item], missing="none")
+        item = _inserted(self.item, place, codes[0])
+        worth = _worth(self.quick.weights, event)
         return _Columns(
             self.quick,
             _inserted(self.at, place, event.at_us),
             item,
-            _inserted(self.amount, place, _worth(self.quick.weights, event)),
+            _inserted(self.amount, place, worth),
             _order(item),
         )
 
@@ -181,7 +181,7 @@ def _order(item: np.ndarray) -> np.ndarray | None:
     codes = item[order]
     order = order[np.searchsorted(codes, 0) :]
     codes = item[order]
-    return None if (codes[1:] == codes[:-1]).any() else order
+    return None if np.count_nonzero(codes[1:] == codes[:-1]) else order
 
 
 def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -194,24 +194,26 @@ def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return both[fresh]
 
 
-def _codes(items: Vocabulary, ids: list[Any]) -> np.ndarray:
-    named = [one for one in ids if one is not None]
+def _codes(items: Vocabulary, ids: Sequence[Any]) -> np.ndarray:
+    bare = None in ids
+    named = [one for one in ids if one is not None] if bare else list(ids)
+    found = np.full(len(ids), NONE, np.int32)
     if not named or not len(items):
-        return np.full(len(ids), NONE, np.int32)
+        return found
     step = 256  # so many are looked up one by one, and more as a column
     parts = [items.codes(named[place : place + step], missing="none") for place in range(0, len(named), step)]
-    found = np.full(len(ids), NONE, np.int32)
-    found[[one is not None for one in ids] if len(named) < len(ids) else slice(None)] = np.concatenate(parts)
+    found[[one is not None for one in ids] if bare else slice(None)] = np.concatenate(parts)
     return found
 
 
-def _worths(rule: Weights, history: tuple[Event, ...]) -> list[float]:
+def _worths(
+    rule: Weights, history: tuple[Event, ...], event: tuple[str, ...], channel: tuple[str, ...]
+) -> list[float]:
     """Return what events weigh before any decay: once per type and channel, where values do not count."""
     if rule.value is not None:
         return [_worth(rule, one) for one in history]
-    kinds = [(one.event, one.channel) for one in history]
-    known = dict(zip(kinds, history, strict=True))
-    worth = {kind: _worth(rule, one) for kind, one in known.items()}
+    kinds = list(zip(event, channel, strict=True))
+    worth = {kind: _worth(rule, one) for kind, one in dict(zip(kinds, history, strict=True)).items()}
     return [worth[kind] for kind in kinds]
 
 

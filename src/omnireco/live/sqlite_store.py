@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,12 +109,10 @@ class SQLiteStore(Store):
 
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person, as of one moment."""
-        query = (
-            "SELECT p.version, e.event_id, e.at_us, e.body FROM people p JOIN events e ON e.key = p.key "
-            "WHERE p.key = ? ORDER BY e.at_us"
-        )
-        found = self._ask(query, (key,))
-        return (found[0][0], tuple([Row._make((key, *row[1:])) for row in found])) if found else (0, ())
+        with self._inside("BEGIN") as db:
+            found = db.execute("SELECT version FROM people WHERE key = ?", (key,)).fetchone()
+            rows = db.execute("SELECT key, event_id, at_us, body FROM events WHERE key = ?", (key,)).fetchall()
+        return (found[0], tuple(map(Row._make, rows))) if found else (0, ())
 
     def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people from every byte of the file, and return how many rows they had.
@@ -180,12 +178,16 @@ class SQLiteStore(Store):
         except sqlite3.Error as error:
             raise self._failed(error) from None
 
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give a connection inside a transaction that may write from its beginning."""
+        return self._inside("BEGIN IMMEDIATE")
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _inside(self, begin: str) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction, which is kept whole or undone whole."""
         try:
             db = self._db()
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(begin)
             try:
                 yield db
                 db.execute("COMMIT")

@@ -8,6 +8,7 @@ error bound in front of it. So all tiers, threads, block sizes and batches give 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -224,17 +225,17 @@ def rank_one(
 
     ``out`` are the ascending codes (int32) that may not be returned, and ``mask`` (m,) the items that may, or None.
     """
-    norms = row_norms(query, "queries")
-    norm = float(norms[0])
-    indptr = np.array([0, out.size], np.int64)
-    if not norm or not index.n_items or norm * index._largest >= _HUGE:
+    wide = query[0].astype(np.float64)
+    norm = math.sqrt(float(wide @ wide)) * (1.0 + 1e-9)  # of any rounding: a bound, as row_norms gives
+    norms, indptr = np.array([norm]), np.array([0, out.size], np.int64)
+    if not 0.0 < norm * max(1.0, index._largest) < _HUGE or not index.n_items:
         return _topk(query, index, k, (indptr, out) if out.size else None, mask, None, 1)
     indptr, indices = (frozen(indptr), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
     masks = NOTHING.masks if mask is None else frozen(np.ascontiguousarray(mask).reshape(1, -1))
     rules = Rules(indptr, indices, masks, NOTHING.group)
     codes, scores = np.full((1, k), -1, np.int32), np.full((1, k), -np.inf, np.float32)
     chosen = tier_for(1, index.n_items * index.n_factors)
-    _rank(chosen, frozen(query), index, k, rules, None, norms, 1, codes, scores)
+    _rank(chosen, frozen(query), index, k, rules, None, frozen(norms), 1, codes, scores)
     return codes, scores
 
 
