@@ -29,7 +29,7 @@ from omnireco.errors import ParameterError
 from omnireco.files.io import load_mapped
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.answers import Answer, Resumed, State, Touch
-from omnireco.live.asking import Ask, Served, audience_of
+from omnireco.live.asking import Ask, Served, audience_of, rules_now
 from omnireco.live.events import Event, check_id, events_of, read_events
 from omnireco.live.person import Person, log_of, messages_of
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
@@ -222,7 +222,9 @@ class Live:
 
         Notes
         -----
-        The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules.
+        The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules. What
+        the person dislikes is not offered. ``CoolDown``, ``ServiceWindow`` and ``NotDisliked`` look at what the person
+        has done until now, and not at the log that they were made with.
         """
         now, snap = check_instant(at, "at"), self.snapshot
         if snap.timing is None or snap.audience is None:
@@ -239,18 +241,19 @@ class Live:
         if not names:
             return None  # nobody has consented to a channel without consents
         limits = self.rules.per_person
-        recs = snap.model.recommend(
-            data.requests([person.user], new_users=True), k=3 if limits is None else limits.n_items
-        )
+        disliked = [item for item, liked in person.opinions(now).items() if not liked and item in snap.model.items]
+        asked = data.requests([person.user], exclude=[disliked] if disliked else None, new_users=True)
+        recs = snap.model.recommend(asked, k=3 if limits is None else limits.n_items)
+        worth = TouchValue() if self.rules.value is None else self.rules.value
         found = candidates(
             recs,
             data,
             snap.timing,
             slots(at, days=self.rules.days),
             channels=names,
-            eligibility=self.rules.eligibility,
+            eligibility=rules_now(self.rules.eligibility, person, now),
             per_person=limits,
-            value=TouchValue(fatigue=snap.fatigue),
+            value=replace(worth, fatigue=snap.fatigue) if worth.fatigue is None else worth,
         )
         frame = plan(found, constraints=self.rules.constraints).to_frame()
         if not len(frame):

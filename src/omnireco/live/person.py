@@ -246,9 +246,9 @@ def log_of(user: Any, past: Sequence[Event], names: tuple[Sequence[str], Sequenc
     )
 
 
-def messages_of(user: Any, sent: Sequence[Message], end_us: int) -> MessageLog | None:
-    """Return the log of one person's messages, None where there is none."""
-    if not sent:
+def messages_of(user: Any, sent: Sequence[Message], end_us: int, *, none: bool = False) -> MessageLog | None:
+    """Return the log of one person's messages; where there is none, None, or with ``none`` an empty log."""
+    if not sent and not none:
         return None
     n = len(sent)
     items, channels = sorted({one.item for one in sent if one.item is not None}), sorted({one.channel for one in sent})
