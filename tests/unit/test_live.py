@@ -142,7 +142,11 @@ def one_event():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(one_event(), min_size=1, max_size=25), st.sampled_from(["als", "ease", "what next", "typed", "ranker"]), st.randoms())
+@given(
+    st.lists(one_event(), min_size=1, max_size=25),
+    st.sampled_from(["als", "ease", "what next", "typed", "ranker"]),
+    st.randoms(),
+)
 def test_any_events_in_any_order_are_folded_as_a_log_of_them(events, name, order):
     """The batch reads the same events from a frame; one person has them one by one, late ones too, and some twice."""
     model = fitted(name)

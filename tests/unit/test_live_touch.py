@@ -31,7 +31,9 @@ def told_since():
     for place, user in enumerate(people):
         at = pd.Timestamp(AT) - pd.Timedelta(hours=1 + place)
         kind = ("purchase", "dislike", "message_in", "view", "like")[place % 5]
-        rows.append({"user_id": user, "item_id": items[place % len(items)], "channel": "push", "event": kind, "timestamp": at})
+        rows.append(
+            {"user_id": user, "item_id": items[place % len(items)], "channel": "push", "event": kind, "timestamp": at}
+        )
     return people, pd.DataFrame(rows)
 
 
@@ -65,10 +67,9 @@ def test_rules_that_read_a_log_read_what_was_done_a_second_ago(name, cost):
             "disliked": lambda: om.planning.NotDisliked(events, events="dislike", undone="like"),
         }[name]()
 
-    few = om.EventLog.from_frame(
-        pd.DataFrame({"user_id": -5, "item_id": "i01", "channel": "push", "timestamp": pd.Timestamp("2025-01-02", tz="UTC"),
-                      "event": ["purchase", "dislike", "like", "message_in"]})
-    )  # fmt: skip
+    kinds = ["purchase", "dislike", "like", "message_in"]
+    one = {"user_id": -5, "item_id": "i01", "channel": "push", "timestamp": pd.Timestamp("2025-01-02", tz="UTC")}
+    few = om.EventLog.from_frame(pd.DataFrame(one | {"event": kinds}))
     value = om.planning.TouchValue(channel_cost={"email": 0.05, "push": 0.3}) if cost else None
     rules = Rules(
         channels=["email", "push"],

@@ -142,7 +142,9 @@ def test_many_threads_open_one_file(tmp_path):
 def test_the_schema_is_of_kinds_and_names_and_not_of_numbers(tmp_path):
     path = Snapshot(factors(1.0)).save(tmp_path / "a")
     Snapshot.open(path, schema=Snapshot(factors(3.0, m=30)).schema)
-    whole = om.models.FactorModel.from_arrays(np.eye(3), items=[1, 2, 3], estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.01))
+    whole = om.models.FactorModel.from_arrays(
+        np.eye(3), items=[1, 2, 3], estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.01)
+    )
     for other in (Snapshot(whole), Snapshot(factors(), audience=audience())):
         with pytest.raises(StorageError, match="has the schema"):
             Snapshot.open(path, schema=other.schema)

@@ -221,7 +221,7 @@ def test_a_flipped_bit_is_refused_and_never_another_item_or_person(tmp_path):
     held = {name: set(store.read(name)[1]) for name in names}
     store._db().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
-    whole, draw, refused = path.read_bytes(), np.random.default_rng(2), 0
+    whole, draw, said = path.read_bytes(), np.random.default_rng(2), []
     assert whole.count(b"SECRET") >= 130
     for place in [*draw.integers(0, len(whole), 120), *(whole.index(names[3].encode()) + n for n in range(14))]:
         bad = bytearray(whole)
@@ -234,11 +234,11 @@ def test_a_flipped_bit_is_refused_and_never_another_item_or_person(tmp_path):
             found = {name: set(store.read(name)[1]) for name in names}
             store.close()
         except StorageError as error:
-            refused += 1
-            assert "SECRET" not in "".join(traceback.format_exception(error))
-            continue
-        assert found == held
-    assert refused > 60
+            said.append("".join(traceback.format_exception(error)))
+        else:
+            assert found == held
+    assert len(said) > 20
+    assert "SECRET" not in "".join(said)
 
 
 def test_a_full_disk_keeps_nothing_of_a_batch_and_goes_on_when_there_is_room(tmp_path):

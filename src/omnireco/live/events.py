@@ -106,6 +106,8 @@ def events_of(rows: Iterable[tuple[str, int, bytes]]) -> list[Event]:
 
 
 def _of_body(event_id: str, at_us: int, _: bytes, body: list[Any]) -> Event:
+    if type(body) is not list or type(body[0]) is not str or type(body[1]) is not str:
+        raise TypeError
     if len(body) == 3:  # most of them
         return Event(at_us, body[0], body[1], body[2], None, event_id)
     event, channel, item, value, consent, purpose, refers_to = [*body, *_EMPTY[: 7 - len(body)]]

@@ -206,9 +206,7 @@ def _codes(items: Vocabulary, ids: Sequence[Any]) -> np.ndarray:
     return found
 
 
-def _worths(
-    rule: Weights, history: tuple[Event, ...], event: tuple[str, ...], channel: tuple[str, ...]
-) -> list[float]:
+def _worths(rule: Weights, history: tuple[Event, ...], event: tuple[str, ...], channel: tuple[str, ...]) -> list[float]:
     """Return what events weigh before any decay: once per type and channel, where values do not count."""
     if rule.value is not None:
         return [_worth(rule, one) for one in history]

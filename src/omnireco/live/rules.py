@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omnireco._core.checks import check_duration, check_integer, check_kind, check_mapping, check_names, check_number, shown
+from omnireco._core.checks import (
+    check_duration,
+    check_integer,
+    check_kind,
+    check_mapping,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
 from omnireco.errors import ParameterError
