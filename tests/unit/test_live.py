@@ -60,7 +60,7 @@ def fitted(name):
         return om.models.WhatNext(model=fitted("als"))
     past = data().before("2025-02-15")
     if name == "ranker":
-        return om.Ranker({"als": om.ALS(factors=8, iterations=3, weights=WEIGHTS)}).fit(past)
+        return om.Ranker(models={"als": om.ALS(factors=8, iterations=3, weights=WEIGHTS)}).fit(past)
     return ESTIMATORS[name]().fit(past)
 
 
@@ -88,10 +88,11 @@ def served(name):
 def test_one_person_gets_what_the_batch_gives(name):
     live, model = served(name), fitted(name)
     draw = np.random.default_rng(3)
+    channel = "web" if name == "ranker" else None  # it was fitted with the channel of requests
     for user in draw.choice(data().events.users.ids, 6, replace=False).tolist():
         for at in ("2025-02-20T08:30:00Z", "2025-03-01T12:00:00Z", "2025-05-01"):
-            batch = model.recommend(data().before(at).requests([user], at=at, new_users=True), k=7)
-            one = live.recommend(user, 7, at=at)
+            batch = model.recommend(data().before(at).requests([user], at=at, channel=channel, new_users=True), k=7)
+            one = live.recommend(user, 7, at=at, channel=channel)
             assert one.items.tolist() == item_ids(batch), (name, at)
             assert one.scores.tobytes() == batch.scores[0][: len(one.scores)].tobytes()
             if "targets" in name:
@@ -149,7 +150,7 @@ def one_event():
 )
 def test_any_events_in_any_order_are_folded_as_a_log_of_them(events, name, order):
     """The batch reads the same events from a frame; one person has them one by one, late ones too, and some twice."""
-    model = fitted(name)
+    model, channel = fitted(name), "web" if name == "ranker" else None
     known = [{"user_id": "ann", "event_id": f"e{i}"} | one for i, one in enumerate(events)]
     live = Live(model, rules=OLD)
     told = [*known, *known[: len(known) // 3]]
@@ -157,7 +158,7 @@ def test_any_events_in_any_order_are_folded_as_a_log_of_them(events, name, order
     for place, one in enumerate(told):
         live.observe(one)
         if place % 4 == 0:
-            live.recommend("ann", 3, at=NOW)  # so that something is folded already
+            live.recommend("ann", 3, at=NOW, channel=channel)  # so that something is folded already
     frame = pd.DataFrame(known).drop(columns="event_id")
     log = om.EventLog.from_frame(frame, itemless="keep", timestamp="instant")
     extra = om.EventLog.from_frame(
@@ -167,8 +168,8 @@ def test_any_events_in_any_order_are_folded_as_a_log_of_them(events, name, order
         )
     )  # fmt: skip
     whole = om.Dataset(om.EventLog.concat([log, extra]).before(NOW), end=NOW)
-    batch = model.recommend(whole.requests(["ann"], new_users=True), k=6)
-    one = live.recommend("ann", 6, at=NOW)
+    batch = model.recommend(whole.requests(["ann"], channel=channel, new_users=True), k=6)
+    one = live.recommend("ann", 6, at=NOW, channel=channel)
     assert one.items.tolist() == item_ids(batch)
     assert one.scores.tobytes() == batch.scores[0][: len(one.scores)].tobytes()
 

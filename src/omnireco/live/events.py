@@ -110,7 +110,8 @@ def _of_body(event_id: str, at_us: int, _: bytes, body: list[Any]) -> Event:
         raise TypeError
     if len(body) == 3:  # most of them
         return Event(at_us, body[0], body[1], body[2], None, event_id)
-    event, channel, item, value, consent, purpose, refers_to = [*body, *_EMPTY[: 7 - len(body)]]
+    whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
+    event, channel, item, value, consent, purpose, refers_to = whole
     return Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to)
 
 

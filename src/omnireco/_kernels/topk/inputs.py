@@ -94,7 +94,7 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return view
 
 
-NOTHING = Rules(*map(frozen, (_NO_INDPTR, _NO_INDICES, _NO_MASKS, _NO_GROUP)))
+NOTHING = Rules(frozen(_NO_INDPTR), frozen(_NO_INDICES), frozen(_NO_MASKS), frozen(_NO_GROUP))
 
 
 def as_k(k: Any) -> int:
