@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import multiprocessing
-import pickle
 import threading
 from functools import cache
 
@@ -97,7 +96,7 @@ def test_one_person_gets_what_the_batch_gives(name):
             assert one.scores.tobytes() == batch.scores[0][: len(one.scores)].tobytes()
             if "targets" in name:
                 continue  # a batch refuses targets as of an instant inside its data
-            other = model.recommend(data().requests([user], at=at), k=7)
+            other = model.recommend(data().requests([user], at=at, channel=channel), k=7)
             np.testing.assert_allclose(one.scores, other.scores[0][: len(one.scores)], rtol=2e-5, atol=1e-6)
 
 
@@ -579,14 +578,6 @@ def test_the_memory_of_strangers_is_bounded():
     for user in range(50):
         live.recommend(user, 1, at=NOW)
     assert not live._people
-
-
-def test_events_can_be_sent_to_another_process():
-    from omnireco.live.events import Event
-
-    one = Event(1, "view", "web", "i01", 2.0, "e", None, None, None)
-    assert pickle.loads(pickle.dumps(one)) == one
-    assert Event.of("e", 1, one.body()) == one
 
 
 def test_a_backfill_adds_nothing_the_second_time_and_refuses_roles():

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import pickle
 import threading
 import traceback
 from decimal import Decimal
@@ -235,3 +236,11 @@ def test_a_live_message_needs_its_parts_and_says_so_without_names():
     with pytest.raises(ParameterError) as error:
         live.next_touch("zz-SECRET", NOW)
     assert "SECRET" not in str(error.value)
+
+
+def test_events_can_be_sent_to_another_process():
+    from omnireco.live.events import Event
+
+    one = Event(1, "view", "web", "i01", 2.0, "e", None, None, None)
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert Event.of("e", 1, one.body()) == one
