@@ -31,7 +31,9 @@ AT = "2025-05-01T12:00:00Z"
 def model(sign):
     """Return one of two models that are told apart by a number."""
     factors = np.full((len(ITEMS), 8), float(sign), np.float32) + np.eye(len(ITEMS), 8, dtype=np.float32)
-    return om.models.FactorModel.from_arrays(factors, items=ITEMS, estimator=om.ALS(weights=om.Weights()))
+    return om.models.FactorModel.from_arrays(
+        factors, items=ITEMS, estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.01)
+    )
 
 
 def killed(work, delay):

@@ -49,7 +49,9 @@ def measure(n_items, history, calls, folder):
     factors = (draw.standard_normal((n_items, FACTORS)) / 8).astype(np.float32)
     ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
     weights = om.Weights(events={"view": 1.0, "purchase": 8.0}, half_life="30D")
-    model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=weights))
+    model = om.models.FactorModel.from_arrays(
+        factors, items=ids, estimator=om.ALS(weights=weights, unobserved_weight=0.01)
+    )
     tiers._done_in_numpy = tiers.WORTH_COMPILING  # as in a service that has run for a while
     lives = {
         "memory": Live(model, store=MemoryStore(), rules=Rules()),
@@ -155,7 +157,9 @@ def opening(n_items, folder):
     draw = np.random.default_rng(0)
     factors = (draw.standard_normal((n_items, FACTORS)) / 8).astype(np.float32)
     ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
-    model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=om.Weights()))
+    model = om.models.FactorModel.from_arrays(
+        factors, items=ids, estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.01)
+    )
     path = om.live.Snapshot(model).save(Path(folder) / "snapshot")
     children, found = [], []
     for _ in range(3):

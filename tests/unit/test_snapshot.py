@@ -18,7 +18,7 @@ def factors(sign=1.0, m=70, d=6):
     numbers = sign * np.random.default_rng(3).standard_normal((m, d)).astype(np.float32)
     weights = om.Weights(events={"view": 1.0}, half_life="30D", missing="ignore")
     return om.models.FactorModel.from_arrays(
-        numbers, items=[f"i{i:02d}" for i in range(m)], estimator=om.ALS(weights=weights)
+        numbers, items=[f"i{i:02d}" for i in range(m)], estimator=om.ALS(weights=weights, unobserved_weight=0.01)
     )
 
 
@@ -142,7 +142,9 @@ def test_many_threads_open_one_file(tmp_path):
 def test_the_schema_is_of_kinds_and_names_and_not_of_numbers(tmp_path):
     path = Snapshot(factors(1.0)).save(tmp_path / "a")
     Snapshot.open(path, schema=Snapshot(factors(3.0, m=30)).schema)
-    whole = om.models.FactorModel.from_arrays(np.eye(3), items=[1, 2, 3], estimator=om.ALS(weights=om.Weights()))
+    whole = om.models.FactorModel.from_arrays(
+        np.eye(3), items=[1, 2, 3], estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.01)
+    )
     for other in (Snapshot(whole), Snapshot(factors(), audience=audience())):
         with pytest.raises(StorageError, match="has the schema"):
             Snapshot.open(path, schema=other.schema)

@@ -4,8 +4,11 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+import traceback
 import uuid
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from omnireco.errors import MissingExtraError, ParameterError, SchemaError, StorageError
@@ -208,6 +211,48 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path, damage):
             path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(StorageError, match=r"damaged|something else|later version|cannot be used"):
         SQLiteStore(path).read("p1")
+
+
+def test_a_flipped_bit_is_refused_and_never_another_item_or_person(tmp_path):
+    path, names = tmp_path / "events.db", [f"s:zz-SECRET-{n}" for n in range(5)]
+    store = SQLiteStore(path)
+    for name in names:
+        store.append([Row(name, f"e{n}", 1000 * n, f'["view","web","i{n:02d}"]'.encode()) for n in range(25)])
+    held = {name: set(store.read(name)[1]) for name in names}
+    store._db().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    whole, draw, said = path.read_bytes(), np.random.default_rng(2), []
+    assert whole.count(b"SECRET") >= 130
+    for place in [*draw.integers(0, len(whole), 120), *(whole.index(names[3].encode()) + n for n in range(14))]:
+        bad = bytearray(whole)
+        bad[place] ^= 1 << int(draw.integers(0, 8))
+        for end in ("-wal", "-shm"):
+            Path(f"{path}{end}").unlink(missing_ok=True)
+        path.write_bytes(bad)
+        try:
+            store = SQLiteStore(path, wait=0.1)
+            found = {name: set(store.read(name)[1]) for name in names}
+            store.close()
+        except StorageError as error:
+            said.append("".join(traceback.format_exception(error)))
+        else:
+            assert found == held
+    assert len(said) > 20
+    assert "SECRET" not in "".join(said)
+
+
+def test_a_full_disk_keeps_nothing_of_a_batch_and_goes_on_when_there_is_room(tmp_path):
+    store = SQLiteStore(tmp_path / "events.db")
+    store.append(rows("p1", 3))
+    db, before = store._db(), store.read("p1")
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    many = [Row("p1", f"more {n}", n, BODY * 50) for n in range(400)]
+    with pytest.raises(StorageError, match="full"):
+        store.append(many)
+    assert store.read("p1") == before
+    db.execute("PRAGMA max_page_count = 100000")
+    assert all(store.append(many).new)
 
 
 def test_arguments_are_checked(tmp_path):

@@ -27,6 +27,7 @@ _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
 _LARGEST = 1 << 63
 _LOOKED_UP = 8  # a code that is looked up alone costs so many times what it costs among all
 _FEW = 256  # ids looked up one by one: a request of a service for one person, and the items of a visit
+_MOST_PLACES = 1 << 20  # texts in a dict, some hundred bytes each
 
 NONE = -1
 """The code of a missing id."""
@@ -121,7 +122,7 @@ class Vocabulary:
         return int(self.ids.size)
 
     def __contains__(self, value: object) -> bool:
-        return self._same_kind(value) and value in self._index()
+        return self._same_kind(value) and value in self._places()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
@@ -208,17 +209,29 @@ class Vocabulary:
 
         What is odd is left to the reader of columns, with its words.
         """
-        found, index = [], self._index()
-        for value in ids.tolist() if isinstance(ids, np.ndarray) else ids:
-            if not self._same_kind(value):
+        values, places = ids.tolist() if isinstance(ids, np.ndarray) else ids, self._places()
+        if not all(map(self._same_kind, values)):
+            return None
+        if isinstance(places, dict):
+            found = [places.get(value, NONE) for value in values]
+        else:
+            found = [places.get_loc(value) if value in places else NONE for value in values]
+        if NONE in found:
+            strange = [value for value, code in zip(values, found, strict=True) if code == NONE]
+            if not all(v.isascii() if isinstance(v, str) else -_LARGEST <= v < _LARGEST for v in strange):
                 return None
-            try:
-                found.append(index.get_loc(value))
-            except KeyError:
-                if not (value.isascii() if isinstance(value, str) else -_LARGEST <= value < _LARGEST):
-                    return None
-                found.append(NONE)
         return found
+
+    def _places(self) -> Any:
+        """What codes of a few ids are looked up in: a dict of texts, a fifth of the time of an index of pandas.
+
+        Of integers and of very many texts a dict would be too large for a worker.
+        """
+        if self.ids.dtype != object or self.ids.size > _MOST_PLACES:
+            return self._index()
+        if "places" not in self._cache:
+            self._cache["places"] = dict(zip(self.ids.tolist(), range(self.ids.size), strict=True))
+        return self._cache["places"]
 
     def _index(self) -> Any:
         if "index" not in self._cache:

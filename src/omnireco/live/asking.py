@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,15 +11,16 @@ import numpy as np
 from omnireco._core.checks import count_of, from_microseconds, shown
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import Dataset
-from omnireco.data.messages import NEVER
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import IdKindError, SchemaError
 from omnireco.live.events import Event
-from omnireco.live.person import Person, vocabulary
+from omnireco.live.person import Person, log_of, messages_of, vocabulary
 from omnireco.live.quick import Quick
 from omnireco.live.snapshot import Snapshot, weights_of
+from omnireco.planning.rules import CoolDown, Eligibility, NotDisliked, ServiceWindow
 
-__all__ = ["Ask", "Served", "audience_of"]
+__all__ = ["Ask", "Served", "audience_of", "rules_now"]
 
 _NO_CODES = np.empty(0, np.int32)
 
@@ -130,3 +133,16 @@ def audience_of(audience: Audience | None, person: Person, now: int) -> Audience
         None,
         audience.holidays,
     )
+
+
+def rules_now(rules: Iterable[Eligibility], person: Person, now: int) -> list[Eligibility]:
+    """Return rules of single messages with what the person has done until now in place of the log they came with."""
+    found = []
+    for rule in rules:
+        if isinstance(rule, CoolDown) and isinstance(rule.log, MessageLog):
+            rule = replace(rule, log=messages_of(person.user, person.messages(now), now, none=True))
+        elif isinstance(rule, (CoolDown, ServiceWindow, NotDisliked)):
+            kinds = [*(rule.events or ()), *((rule.undone or ()) if isinstance(rule, NotDisliked) else ())]
+            rule = replace(rule, log=log_of(person.user, person.before(now), (kinds, ())))
+        found.append(rule)
+    return found

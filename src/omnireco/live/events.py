@@ -12,7 +12,7 @@ import numpy as np
 
 from omnireco._core.checks import check_instant, count_of, from_microseconds, shown
 from omnireco._core.frozen import ReadOnly
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import ParameterError, SchemaError, StorageError
 
 __all__ = ["ROLES", "Event", "read_events"]
 
@@ -96,13 +96,23 @@ class Event(NamedTuple):
 def events_of(rows: Iterable[tuple[str, int, bytes]]) -> list[Event]:
     """Return the events of (event id, instant, body), as stores keep them."""
     listed = list(rows)
-    bodies: list[list[Any]] = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
-    found = []
-    for (event_id, at_us, _), body in zip(listed, bodies, strict=True):
-        whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
-        event, channel, item, value, consent, purpose, refers_to = whole
-        found.append(Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to))
-    return found
+    try:
+        bodies: list[list[Any]] = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
+        return [_of_body(*row, body) for row, body in zip(listed, bodies, strict=True)]
+    except (ValueError, TypeError, IndexError):
+        raise StorageError(
+            "The store gave back events that nobody put there: it is damaged. Restore a copy of it."
+        ) from None
+
+
+def _of_body(event_id: str, at_us: int, _: bytes, body: list[Any]) -> Event:
+    if type(body) is not list or type(body[0]) is not str or type(body[1]) is not str:
+        raise TypeError
+    if len(body) == 3:  # most of them
+        return Event(at_us, body[0], body[1], body[2], None, event_id)
+    whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
+    event, channel, item, value, consent, purpose, refers_to = whole
+    return Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to)
 
 
 def read_events(events: Any, roles: Mapping[str, str]) -> list[tuple[Any, Event]]:

@@ -29,7 +29,7 @@ from omnireco.errors import ParameterError
 from omnireco.files.io import load_mapped
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.answers import Answer, Resumed, State, Touch
-from omnireco.live.asking import Ask, Served, audience_of
+from omnireco.live.asking import Ask, Served, audience_of, rules_now
 from omnireco.live.events import Event, check_id, events_of, read_events
 from omnireco.live.person import Person, log_of, messages_of
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
@@ -85,7 +85,7 @@ class Live:
     Answer(3 items, cold)
     """
 
-    __slots__ = ("_followed", "_key", "_people", "_roles", "_served", "rules", "store")
+    __slots__ = ("_erasures", "_followed", "_key", "_people", "_roles", "_served", "rules", "store")
 
     def __init__(
         self, snapshot: Any, *, rules: Rules | None = None, store: Store | None = None, key: bytes | None = None
@@ -98,6 +98,7 @@ class Live:
         self._roles = self.rules.roles
         self._people: dict[str, Person] = {}
         self._followed: Any = None
+        self._erasures = 0  # whoever reads a person meanwhile must not keep them
         self._served = Served.of(snapshot)
         for note in self.store.unfinished():
             self._finish(*json.loads(note))
@@ -140,9 +141,11 @@ class Live:
         self._served.check(read)
         keys = [key_of_user(user, self._key) for user, _ in read]
         rows = [Row(key, one.event_id, one.at_us, one.body()) for key, (_, one) in zip(keys, read, strict=True)]
+        erasures = self._erasures
         done = self.store.append(rows)
         if len(rows) == 1 and done.new[0]:
             self._fold(keys[0], read[0][1], *done.versions[keys[0]])
+            self._unless_erased(keys[0], erasures)
         return done.new
 
     def recommend(
@@ -222,7 +225,9 @@ class Live:
 
         Notes
         -----
-        The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules.
+        The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules. What
+        the person dislikes is not offered. ``CoolDown``, ``ServiceWindow`` and ``NotDisliked`` look at what the person
+        has done until now, and not at the log that they were made with.
         """
         now, snap = check_instant(at, "at"), self.snapshot
         if snap.timing is None or snap.audience is None:
@@ -239,18 +244,19 @@ class Live:
         if not names:
             return None  # nobody has consented to a channel without consents
         limits = self.rules.per_person
-        recs = snap.model.recommend(
-            data.requests([person.user], new_users=True), k=3 if limits is None else limits.n_items
-        )
+        disliked = [item for item, liked in person.opinions(now).items() if not liked and item in snap.model.items]
+        asked = data.requests([person.user], exclude=[disliked] if disliked else None, new_users=True)
+        recs = snap.model.recommend(asked, k=3 if limits is None else limits.n_items)
+        worth = TouchValue() if self.rules.value is None else self.rules.value
         found = candidates(
             recs,
             data,
             snap.timing,
             slots(at, days=self.rules.days),
             channels=names,
-            eligibility=self.rules.eligibility,
+            eligibility=rules_now(self.rules.eligibility, person, now),
             per_person=limits,
-            value=TouchValue(fatigue=snap.fatigue),
+            value=replace(worth, fatigue=snap.fatigue) if worth.fatigue is None else worth,
         )
         frame = plan(found, constraints=self.rules.constraints).to_frame()
         if not len(frame):
@@ -383,6 +389,7 @@ class Live:
                 awaits += [name] if due else []
         if any(parts[name] is not getattr(snap, name) for name in parts):
             self.swap(replace(snap, _ready=None, **parts))
+        self._erasures += 1
         for user in who:
             self._people.pop(key_of_user(user, self._key), None)
         self.store.finish()
@@ -406,6 +413,7 @@ class Live:
         """Forget what happened before an instant, except consents and withdrawals; return how many events that were."""
         kept = [name for name, role in self._roles.items() if role in ("consent", "unsubscribed", "undo")]
         gone = self.store.expire(check_instant(before, "before"), keep=kept)
+        self._erasures += 1
         self._people.clear()
         return gone
 
@@ -426,14 +434,21 @@ class Live:
         return person
 
     def _read(self, user: Any, key: str) -> Person:
+        erasures = self._erasures
         version, held = self.store.read(key)
         rows = sorted(held, key=lambda row: row.at_us)[-self.rules.most :]
         person = Person.of(user, version, events_of(row[1:] for row in rows), self._roles)
         if rows:
             self._keep(key, person)
+            self._unless_erased(key, erasures)
         else:  # strangers would fill the memory, and who was erased must not stay in it
             self._people.pop(key, None)
         return person
+
+    def _unless_erased(self, key: str, erasures: int) -> None:
+        """Forget somebody again who was read before an erasure and kept after it."""
+        if self._erasures != erasures:
+            self._people.pop(key, None)
 
     def _keep(self, key: str, person: Person) -> None:
         people = self._people

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -70,15 +69,18 @@ class Person:
     def of(cls, user: Any, version: int, events: Iterable[Event], roles: Mapping[str, str]) -> Person:
         """Return the person of some events, in whatever order they came; what is undone stays so, whenever it comes."""
         ordered = sorted(events, key=_AT)
-        if any(one.at_us == other.at_us for one, other in itertools.pairwise(ordered)):
+        if len({one.at_us for one in ordered}) < len(ordered):
             ordered.sort(key=Event.order)
+        whole = tuple(ordered)
+        if all(roles.get(name, ACTIVITY) == ACTIVITY for name in {one.event for one in whole}):
+            return cls(user, version, whole, roles, {"history": whole} if whole else {}, {})
         undone = {one.refers_to for one in ordered if roles.get(one.event) == "undo"}
         groups: dict[str, list[Event]] = {}
         for one in ordered:
             if one.event_id not in undone:
                 for name in _GROUPS[roles.get(one.event, ACTIVITY)]:
                     groups.setdefault(name, []).append(one)
-        return cls(user, version, tuple(ordered), roles, {name: tuple(some) for name, some in groups.items()}, {})
+        return cls(user, version, whole, roles, {name: tuple(some) for name, some in groups.items()}, {})
 
     def __repr__(self) -> str:
         return f"Person({count_of(len(self.events), 'event')})"
@@ -87,7 +89,7 @@ class Person:
         """Return the person with one event more, which may be older than others."""
         role = self.roles.get(event.event, ACTIVITY)
         undone = self.groups.get("undo", ())
-        if role == "undo" or any(one.refers_to == event.event_id for one in undone):
+        if role == "undo" or (undone and any(one.refers_to == event.event_id for one in undone)):
             return Person.of(self.user, version, (*self.events, event), self.roles)
         groups, made = dict(self.groups), dict(self.made)
         for name in _GROUPS[role]:
@@ -244,9 +246,9 @@ def log_of(user: Any, past: Sequence[Event], names: tuple[Sequence[str], Sequenc
     )
 
 
-def messages_of(user: Any, sent: Sequence[Message], end_us: int) -> MessageLog | None:
-    """Return the log of one person's messages, None where there is none."""
-    if not sent:
+def messages_of(user: Any, sent: Sequence[Message], end_us: int, *, none: bool = False) -> MessageLog | None:
+    """Return the log of one person's messages; where there is none, None, or with ``none`` an empty log."""
+    if not sent and not none:
         return None
     n = len(sent)
     items, channels = sorted({one.item for one in sent if one.item is not None}), sorted({one.channel for one in sent})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from omnireco._core.checks import check_duration
 from omnireco._kernels.als.fold_in import fold_in
 from omnireco._kernels.als.least_squares import diverged
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
-from omnireco._kernels.topk.exact import topk
+from omnireco._kernels.topk.exact import rank_one
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
@@ -78,14 +79,13 @@ class Quick:
         seen = code if exclude_seen else barred[:0]
         out = _joined(seen, barred) if barred.size else seen
         m = len(self.items)
-        allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
+        read = _Eligible.read(eligible, self.items, 1)
         indptr, end = np.array([0, code.size], np.int64), np.array([0, out.size], np.int64)
-        if self.factors is not None and code.size:
+        if self.factors is not None and code.size and read.group is None:
             vector = self._placed(indptr, code, data)
-            codes, scores = topk(
-                vector, self.factors._index, k=k, exclude=(end, out) if out.size else None, eligible=allowed, threads=1
-            )
+            codes, scores = rank_one(vector, self.factors._index, k=k, out=out, mask=read.masks)
         else:
+            allowed = read.rows(slice(0, 1))
             cells = raw_csr(data, code, indptr.astype(np.int32), (1, m))
             exclude = raw_csr(np.ones(out.size, np.float32), out, end.astype(np.int32), (1, m)) if out.size else None
             codes, scores = self.model._rank_block(Past(cells, None, cells), exclude, k=k, eligible=allowed, threads=1)
@@ -147,25 +147,24 @@ class _Columns(NamedTuple):
 
     @classmethod
     def of(cls, quick: Quick, history: tuple[Event, ...]) -> _Columns:
-        n = len(history)
-        item = _codes(quick.items, [one.item for one in history])
-        return cls(
-            quick,
-            np.fromiter((one.at_us for one in history), np.int64, n),
-            item,
-            np.fromiter((_worth(quick.weights, one) for one in history), np.float64, n),
-            _order(item),
-        )
+        if not history:
+            none = np.empty(0, np.int32)
+            return cls(quick, none.astype(np.int64), none, none.astype(np.float64), none)
+        at, event, channel, named, *_ = zip(*history, strict=True)
+        item = _codes(quick.items, named)
+        worth = _worths(quick.weights, history, event, channel)
+        return cls(quick, np.array(at, np.int64), item, np.array(worth, np.float64), _order(item))
 
     def grow(self, event: Event, place: int) -> _Columns:
         """Return the columns with one event more."""
-        code = _codes(self.quick.items, [event.item])[0]
-        item = _inserted(self.item, place, code)
+        codes = [NONE] if event.item is None else self.quick.items.codes([event.item], missing="none")
+        item = _inserted(self.item, place, codes[0])
+        worth = _worth(self.quick.weights, event)
         return _Columns(
             self.quick,
             _inserted(self.at, place, event.at_us),
             item,
-            _inserted(self.amount, place, _worth(self.quick.weights, event)),
+            _inserted(self.amount, place, worth),
             _order(item),
         )
 
@@ -182,7 +181,7 @@ def _order(item: np.ndarray) -> np.ndarray | None:
     codes = item[order]
     order = order[np.searchsorted(codes, 0) :]
     codes = item[order]
-    return None if (codes[1:] == codes[:-1]).any() else order
+    return None if np.count_nonzero(codes[1:] == codes[:-1]) else order
 
 
 def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -195,10 +194,25 @@ def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return both[fresh]
 
 
-def _codes(items: Vocabulary, ids: list[Any]) -> np.ndarray:
-    named = [one for one in ids if one is not None]
-    found = iter(items.codes(named, missing="none").tolist()) if named and len(items) else iter([NONE] * len(named))
-    return np.fromiter((NONE if one is None else next(found) for one in ids), np.int32, len(ids))
+def _codes(items: Vocabulary, ids: Sequence[Any]) -> np.ndarray:
+    bare = None in ids
+    named = [one for one in ids if one is not None] if bare else list(ids)
+    found = np.full(len(ids), NONE, np.int32)
+    if not named or not len(items):
+        return found
+    step = 256  # so many are looked up one by one, and more as a column
+    parts = [items.codes(named[place : place + step], missing="none") for place in range(0, len(named), step)]
+    found[[one is not None for one in ids] if bare else slice(None)] = np.concatenate(parts)
+    return found
+
+
+def _worths(rule: Weights, history: tuple[Event, ...], event: tuple[str, ...], channel: tuple[str, ...]) -> list[float]:
+    """Return what events weigh before any decay: once per type and channel, where values do not count."""
+    if rule.value is not None:
+        return [_worth(rule, one) for one in history]
+    kinds = list(zip(event, channel, strict=True))
+    worth = {kind: _worth(rule, one) for kind, one in dict(zip(kinds, history, strict=True)).items()}
+    return [worth[kind] for kind in kinds]
 
 
 def _worth(rule: Weights, event: Event) -> float:

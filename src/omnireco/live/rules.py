@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omnireco._core.checks import check_duration, check_integer, check_mapping, check_names, check_number, shown
+from omnireco._core.checks import (
+    check_duration,
+    check_integer,
+    check_kind,
+    check_mapping,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
 from omnireco.errors import ParameterError
@@ -14,6 +22,7 @@ from omnireco.live.events import ROLES, check_roles
 from omnireco.planning.inputs import check_constraints, check_rules
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.rules import Constraint, Eligibility
+from omnireco.planning.touch_value import TouchValue
 
 __all__ = ["Rules"]
 
@@ -52,6 +61,8 @@ class Rules:
     constraints : iterable of Constraint
         Rules of messages together, such as frequency caps. Limits over many people belong to the batch plan.
     per_person : PerPerson, optional
+    value : TouchValue, optional
+        What a message is worth; its fatigue is by default that of the snapshot.
     days : int, default 7
         How many days ahead :meth:`Live.next_touch` looks.
     max_age : str, timedelta or None
@@ -81,6 +92,7 @@ class Rules:
     eligibility: Iterable[Eligibility] = ()
     constraints: Iterable[Constraint] = ()
     per_person: PerPerson | None = None
+    value: TouchValue | None = None
     days: int = 7
     max_age: Any = None
 
@@ -113,6 +125,8 @@ class Rules:
         put("eligibility", check_rules(self.eligibility))
         put("constraints", check_constraints(self.constraints))
         check_integer(self.days, "days", low=1)
+        check_kind(self.per_person, PerPerson, "per_person", "om.planning.PerPerson(n_items=3)", none=True)
+        check_kind(self.value, TouchValue, "value", "om.planning.TouchValue(channel_cost=0.01)", none=True)
 
     def __repr__(self) -> str:
         return described(self)

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 from omnireco._core.checks import check_choice, check_integer, check_number, shown
 from omnireco.errors import ParameterError, StorageError
@@ -16,12 +17,12 @@ from omnireco.live.store import Appended, Row, Store, check_same, type_marks
 
 __all__ = ["SQLiteStore"]
 
-_FORMAT = 1
+_FORMAT = 2
 _APPLICATION = 0x6F6D6E69  # "omni"
 _SCHEMA = """
-CREATE TABLE people (key TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE people (key TEXT PRIMARY KEY, version INTEGER NOT NULL, n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (key TEXT NOT NULL, event_id TEXT NOT NULL, at_us INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (key, event_id)) WITHOUT ROWID;
+    checksum INTEGER NOT NULL, PRIMARY KEY (key, event_id)) WITHOUT ROWID;
 CREATE TABLE clock (version INTEGER NOT NULL);
 CREATE TABLE erasing (note TEXT);
 INSERT INTO clock VALUES (0);
@@ -48,7 +49,8 @@ class SQLiteStore(Store):
     Raises
     ------
     StorageError
-        When the file is damaged, another one, of a later version, or cannot be written.
+        When the file is damaged, another one, of a later version, full, or cannot be written. Every event that is read
+        is held against its checksum.
 
     Examples
     --------
@@ -82,24 +84,30 @@ class SQLiteStore(Store):
 
     def append(self, rows: Sequence[Row]) -> Appended:
         """Keep rows, all or none."""
-        new, versions = [], {}
+        new: list[bool] = []
+        versions: dict[str, tuple[int, int]] = {}
+        sizes: dict[str, int] = {}
         with self._writing() as db:
             after = 0
             for row in rows:
-                done = db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", row).rowcount
+                done = db.execute(
+                    "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row))
+                ).rowcount
                 if not done:
                     query = "SELECT at_us, body FROM events WHERE key = ? AND event_id = ?"
                     check_same(db.execute(query, row[:2]).fetchone(), row)
                 elif not after:
                     after = db.execute("UPDATE clock SET version = version + 1 RETURNING version").fetchall()[0][0]
                 if row.key not in versions:
-                    found = db.execute("SELECT version FROM people WHERE key = ?", (row.key,)).fetchone()
-                    versions[row.key] = (found[0] if found else 0,) * 2
+                    found = db.execute("SELECT version, n FROM people WHERE key = ?", (row.key,)).fetchone() or (0, 0)
+                    versions[row.key], sizes[row.key] = (found[0], found[0]), found[1]
                 if done:
                     versions[row.key] = (versions[row.key][0], after)
+                    sizes[row.key] += 1
                 new.append(bool(done))
-            changed = [(key, last) for key, (first, last) in versions.items() if last != first]
-            db.executemany("INSERT OR REPLACE INTO people VALUES (?, ?)", changed)
+            for key, (first, last) in versions.items():
+                if last != first:
+                    db.execute("INSERT OR REPLACE INTO people VALUES (?, ?, ?)", (key, last, sizes[key]))
         return Appended(tuple(new), versions)
 
     def version(self, key: str) -> int:
@@ -109,12 +117,17 @@ class SQLiteStore(Store):
 
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person, as of one moment."""
-        query = (
-            "SELECT p.version, e.event_id, e.at_us, e.body FROM people p JOIN events e ON e.key = p.key "
-            "WHERE p.key = ? ORDER BY e.at_us"
-        )
-        found = self._ask(query, (key,))
-        return (found[0][0], tuple(Row(key, *row[1:]) for row in found)) if found else (0, ())
+        with self._inside("BEGIN") as db:
+            person = db.execute("SELECT version, n FROM people WHERE key = ?", (key,)).fetchone() or (0, 0)
+            query = "SELECT key, event_id, at_us, body, checksum FROM events WHERE key = ?"
+            found = db.execute(query, (key,)).fetchall()
+        try:
+            rows = tuple([Row(*row) for *row, checksum in found if checksum == _checksum(*row)])
+        except (TypeError, UnicodeError, AttributeError):
+            rows = ()
+        if not len(rows) == len(found) == person[1]:
+            raise self._damaged()
+        return person[0], rows
 
     def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people from every byte of the file, and return how many rows they had.
@@ -153,7 +166,9 @@ class SQLiteStore(Store):
             touched = f"SELECT DISTINCT key FROM events WHERE {old}"
             db.execute(f"UPDATE people SET version = ? WHERE key IN ({touched})", (after, *values))
             gone = db.execute(f"DELETE FROM events WHERE {old}", values).rowcount
-            db.execute("DELETE FROM people WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.key = people.key)")
+            count = "(SELECT count(*) FROM events e WHERE e.key = people.key)"
+            db.execute(f"UPDATE people SET n = {count} WHERE version = ?", (after,))
+            db.execute("DELETE FROM people WHERE n = 0")
             if gone:
                 db.execute("INSERT INTO erasing VALUES (NULL)")
         if gone:
@@ -177,15 +192,19 @@ class SQLiteStore(Store):
     def _ask(self, query: str, values: tuple[Any, ...]) -> list[Any]:
         try:
             return self._db().execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise self._failed(error) from None
 
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give a connection inside a transaction that may write from its beginning."""
+        return self._inside("BEGIN IMMEDIATE")
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _inside(self, begin: str) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction, which is kept whole or undone whole."""
         try:
             db = self._db()
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(begin)
             try:
                 yield db
                 db.execute("COMMIT")
@@ -193,7 +212,7 @@ class SQLiteStore(Store):
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise self._failed(error) from None
 
     def _db(self) -> sqlite3.Connection:
@@ -243,15 +262,22 @@ class SQLiteStore(Store):
                     "live.erase([])."
                 )
             db.execute("DELETE FROM erasing")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise self._failed(error) from None
 
-    def _failed(self, error: sqlite3.Error) -> StorageError:
-        """Return our error: sqlite's own text names tables and columns, and never values."""
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
-        ):
-            return StorageError(
-                f"SQLiteStore: {self._path.name!r} is damaged or no database. Restore a copy of it, with its -wal file."
-            )
+    def _failed(self, error: Exception) -> StorageError:
+        """Return our error: sqlite's own text names tables and columns, and values only where it cannot read them."""
+        known = (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
+        if not isinstance(error, known) or "decode" in str(error):
+            return self._damaged()
         return StorageError(f"SQLiteStore: {self._path.name!r} cannot be used: {error}.")
+
+    def _damaged(self) -> StorageError:
+        return StorageError(
+            f"SQLiteStore: {self._path.name!r} is damaged or no database. Restore a copy of it, with its -wal file."
+        )
+
+
+def _checksum(key: str, event_id: str, at_us: int, body: bytes) -> int:
+    """Return the checksum of a row: SQLite keeps none, and one flipped bit makes another item or person of it."""
+    return crc32(body, crc32(f"{key} {event_id} {at_us}".encode()))

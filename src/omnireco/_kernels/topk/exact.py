@@ -8,6 +8,7 @@ error bound in front of it. So all tiers, threads, block sizes and batches give 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,12 @@ from omnireco._core.checks import check_k
 from omnireco._core.compute import one_blas_thread, split_evenly, usable_threads
 from omnireco._kernels.topk import tier_numpy, tier_sparse
 from omnireco._kernels.topk.by_norm import ByNorm
-from omnireco._kernels.topk.inputs import Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
+from omnireco._kernels.topk.inputs import NOTHING, Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
 from omnireco._kernels.topk.packing import Tiles, pack
 from omnireco._kernels.topk.tiers import tier, tier_for
 from omnireco.errors import ParameterError
 
-__all__ = ["ItemIndex", "select", "tier", "topk", "topk_sparse"]
+__all__ = ["ItemIndex", "rank_one", "select", "tier", "topk", "topk_sparse"]
 
 _MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
 _FEW = 32  # rows below which one thread answers
@@ -214,6 +215,27 @@ def _topk(
             part = (np.empty((row.size, k), np.int32), np.empty((row.size, k), np.float32))
             rank(frozen(queries[row]), index, k, rules.rows(row), bias, frozen(norms[row]), workers, *part)
             codes[row], scores[row] = part
+    return codes, scores
+
+
+def rank_one(
+    query: np.ndarray, index: ItemIndex, *, k: int, out: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`topk` returns for one finite row, float32 (1, d), without its checks of what is known right.
+
+    ``out`` are the ascending codes (int32) that may not be returned, and ``mask`` (m,) the items that may, or None.
+    """
+    wide = query[0].astype(np.float64)
+    norm = math.sqrt(float(wide @ wide)) * (1.0 + 1e-9)  # of any rounding: a bound, as row_norms gives
+    norms, indptr = np.array([norm]), np.array([0, out.size], np.int64)
+    if not 0.0 < norm * max(1.0, index._largest) < _HUGE or not index.n_items:
+        return _topk(query, index, k, (indptr, out) if out.size else None, mask, None, 1)
+    indptr, indices = (frozen(indptr), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
+    masks = NOTHING.masks if mask is None else frozen(np.ascontiguousarray(mask).reshape(1, -1))
+    rules = Rules(indptr, indices, masks, NOTHING.group)
+    codes, scores = np.full((1, k), -1, np.int32), np.full((1, k), -np.inf, np.float32)
+    chosen = tier_for(1, index.n_items * index.n_factors)
+    _rank(chosen, frozen(query), index, k, rules, None, frozen(norms), 1, codes, scores)
     return codes, scores
 
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from omnireco._core.checks import as_csr, check_array, check_k, csr_fault, name_rows, unmasked
 from omnireco.errors import ParameterError
 
-__all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
+__all__ = ["NOTHING", "Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
 
 _NO_INDPTR = np.zeros(1, dtype=np.int64)
 _NO_INDICES = np.zeros(0, dtype=np.int32)
@@ -92,6 +92,9 @@ def frozen(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.setflags(write=False)
     return view
+
+
+NOTHING = Rules(frozen(_NO_INDPTR), frozen(_NO_INDICES), frozen(_NO_MASKS), frozen(_NO_GROUP))
 
 
 def as_k(k: Any) -> int:
