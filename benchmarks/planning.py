@@ -4,9 +4,9 @@
 
 Touches of people on three channels over 107 hours; three budgets, 321 channel-hours of unequal capacity, at most 3 a
 person (1 in the case of one and the same offer). ``--million`` adds a million people of 32 touches, built in memory as
-rows of touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``): interior
-point and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of time.
-Seconds are of wall time and of CPU; on a machine that others use, compare the latter.
+rows of touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``):
+interior point and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of
+time. Seconds are of wall time and of CPU; on a machine that others use, compare the latter.
 """
 
 from __future__ import annotations

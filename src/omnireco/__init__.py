@@ -152,12 +152,8 @@ _HOMES = {  # which file or room has a name of the front: imported when the name
     "worlds": "simulate",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = {name for name in __all__ if name.islower() and name not in _HOME_OF} | {
-    "plotting",
-    "sklearn",
-    "spark",
-    "testing",
-}
+_UNLISTED = {"plotting", "sklearn", "spark", "testing"}  # reached as om.plotting, and not shown
+_MODULES = {name for name in __all__ if name.islower() and name not in _HOME_OF} | _UNLISTED
 
 
 def __dir__() -> list[str]:
