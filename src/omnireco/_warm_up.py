@@ -31,7 +31,8 @@ def warm_up(*, progress: Progress = False) -> dict[str, float]:
     Notes
     -----
     The path is run on a simulated company, with compiled code where numpy would do: logs, matrices, ALS, EASE, lists
-    for many and for one, send times, a plan, a plan of many people, a bandit. What is not on it is compiled when it is first used.
+    for many and for one, send times, a plan, a plan of many people, a bandit. What is not on it is compiled when it is
+    first used.
     Deterministic; less than a minute of CPU on an empty cache, some seconds on a full one. Where code is kept, and who
     may write there: the page "Compiled code".
 
@@ -124,7 +125,7 @@ def _plan(known: dict[str, Any]) -> None:
 
 
 def _large_plan(known: dict[str, Any]) -> None:
-    """Solve a small problem in the way of large ones: caps alone, rows within people, offers of them and of segments."""
+    """Solve a small problem in the way of large ones: caps, rows within people, offers of people and of segments."""
     import numpy as np
     from scipy import sparse
 

@@ -201,7 +201,7 @@ def personal_prices(matrix: Any, limit: Floats, reduced: Floats) -> Floats:
         left,
         price,
         widest,
-        1 if apart else 3,
+        turns,
     )
     return price
 
