@@ -33,8 +33,8 @@ def warm_up(*, progress: Progress = False) -> dict[str, float]:
     Notes
     -----
     The path is run on a simulated company, with compiled code where numpy would do: logs, matrices, ALS, EASE, lists
-    for many and for one, send times, a plan, a bandit, a live service. What is not on it is compiled when it is first
-    used.
+    for many and for one, send times, a plan, a plan of many people, a bandit, a live service. What is not on it is
+    compiled when it is first used.
     Deterministic; less than a minute of CPU on an empty cache, some seconds on a full one. Where code is kept, and who
     may write there: the page "Compiled code".
 
@@ -126,6 +126,33 @@ def _plan(known: dict[str, Any]) -> None:
     planning.plan(touches, constraints=[planning.FrequencyCap(3, per="7D")])
 
 
+def _large_plan(known: dict[str, Any]) -> None:
+    """Solve a small problem in the way of large ones: caps, rows within people, offers of people and of segments."""
+    import numpy as np
+    from scipy import sparse
+
+    from omnireco._kernels.packing import solve
+
+    draw, people, each = np.random.default_rng(0), 60, 6
+    user = np.repeat(np.arange(people), each)
+    hour, half = draw.integers(0, 5, user.size), np.arange(user.size) // 3  # two rows of three touches for each person
+    touch, n, halves = np.arange(user.size), user.size, 2 * people
+    offer = draw.integers(0, 3, n)
+    ones = np.ones(n)
+    shared = sparse.csr_matrix((ones, (hour, touch)), shape=(5, n))
+    caps = sparse.csr_matrix((ones, (user, touch)), shape=(people, n))
+    own = sparse.csr_matrix((ones, (half, touch)), shape=(halves, n))
+    value = draw.random(n)
+    for rows, limit, choices in (
+        (caps, np.full(people, 2.0), []),
+        (own, np.ones(halves), []),
+        (own, np.ones(halves), [(user, offer)]),
+        (caps, np.full(people, 2.0), [(user % 2, offer)]),
+    ):
+        matrix, limits = sparse.vstack([shared, rows], format="csr"), np.append(np.full(5, 15.0), limit)
+        solve(value, matrix, limits, block=user, choices=choices, linear_touches=0)
+
+
 def _bandit(known: dict[str, Any]) -> None:
     import numpy as np
 
@@ -154,4 +181,4 @@ def _live(known: dict[str, Any]) -> None:
     service.recommend(0, 10, at=at, given=[other])
 
 
-_STEPS: list[Callable[[dict[str, Any]], None]] = [_logs, _factors, _items, _times, _plan, _bandit, _live]
+_STEPS: list[Callable[[dict[str, Any]], None]] = [_logs, _factors, _items, _times, _plan, _large_plan, _bandit, _live]

@@ -51,6 +51,19 @@ def test_what_is_planned_is_promised_and_every_channel_reads_the_same():
     assert np.isnan(late["price"]).all()
 
 
+@pytest.mark.parametrize("by", ["user_id", "segment"])
+def test_a_plan_that_sends_nothing_promises_nothing(by):
+    """A daily job on a quiet day: it was told that its touches carry no offers, which they do."""
+    none = om.plan(touches().with_offers(OFFERS), constraints=[OneOffer(by), om.FrequencyCap(0)])
+    kept = OfferLedger.of(none, OFFERS, start="2025-06-01", by=by)
+    assert len(kept) == 0
+    assert kept.to_frame().empty
+    shown = kept.render(["ann"], at="2025-06-02", audience=people())
+    assert shown["offer_id"].isna().all()
+    with pytest.raises(ParameterError, match="no touch of this plan carries an offer"):
+        OfferLedger.of(om.plan(touches(), constraints=[om.FrequencyCap(0)]), OFFERS, start="2025-06-01")
+
+
 def test_of_segments():
     best = om.plan(touches().with_offers(OFFERS), constraints=[OneOffer("segment")])
     kept = OfferLedger.of(best, OFFERS, start="2025-06-01", until="2025-06-15", by="segment")

@@ -1,7 +1,10 @@
 """What one person may be offered: numbers, and the constraints that they bring along."""
 
 import datetime as dt
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import omnireco as om
@@ -46,3 +49,44 @@ def test_once_per_item_is_yes_or_no(flag):
 def test_parameters_are_named():
     with pytest.raises(TypeError):
         PerPerson(3)
+
+
+def on_devices(device, n_items, attributes=("device",)):
+    people = pd.DataFrame({"user_id": range(len(device)), "timezone": "UTC", "consent_email": True, "device": device})
+    ranked = [{"user_id": u, "item_id": f"i{r}", "rank": r} for u in range(len(device)) for r in range(1, 7)]
+    even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
+    found = om.candidates(
+        om.Recommendations.from_frame(pd.DataFrame(ranked)),
+        om.Dataset(audience=om.Audience.from_frame(people, attributes=list(attributes))),
+        even,
+        om.slots("2025-06-01", days=1),
+        channels="email",
+        per_person=PerPerson(n_items=n_items, n_slots=1),
+    )
+    return found.to_frame().groupby("user_id")["item_id"].nunique().tolist()
+
+
+def test_a_list_is_as_long_as_its_device_shows_and_short_where_that_is_not_known():
+    lengths = {"email": {"desktop": 6, "phone": 3}}
+    assert on_devices(["phone", "desktop", None, "watch"], lengths) == [3, 6, 3, 3]
+    assert on_devices(["phone", "desktop"], {"email": 2}) == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "match"),
+    [
+        ({"email": {}}, r"n_items\['email'\] names no device"),
+        ({"email": {"phone": 0}}, r"n_items\['email'\]\['phone'\] must be an integer of at least 1"),
+        ({"email": {"fone": 3}}, "'fone' is a name that nothing here has. Did you mean 'phone'"),
+    ],
+)
+def test_lengths_by_device_are_checked(lengths, match):
+    with pytest.raises(ParameterError, match=match):
+        on_devices(["phone"], lengths)
+
+
+def test_lengths_by_device_need_the_attribute():
+    with pytest.raises(ParameterError, match="'device' is a name that nothing here has"):
+        on_devices(["phone"], {"email": {"phone": 3}}, attributes=())
+    with pytest.raises(ParameterError, match="by must be an attribute"):
+        PerPerson(by=3)

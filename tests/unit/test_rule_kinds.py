@@ -344,3 +344,24 @@ def test_one_offer_for_each_person_and_for_each_segment():
         assert sent.groupby(["user_id", "channel"]).size().max() == 1
         group = sent["user_id"] if by == "user_id" else sent["user_id"].map({"u0": 0, "u1": 0, "u2": 1, "u3": 1})
         assert sent.groupby(group)["offer_id"].nunique().max() == 1
+
+
+def test_complaints_below_the_share_limit_nothing():
+    """A company of which nobody complains was refused: no weight above 0."""
+    frame = pd.DataFrame(
+        {"user_id": [1, 2], "item_id": "tea", "channel": "email", "value": 1.0, "complaint": [0.0, 0.0005]}
+    ).assign(send_at=pd.Timestamp("2025-06-02 09:00", tz="UTC"))
+    best = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.planning.ComplaintRate()])
+    assert len(best) == 2
+    assert best.left_out == {}
+
+
+def test_reach_is_fair_where_there_is_one_group():
+    people = pd.DataFrame({"user_id": [1, 2], "timezone": "UTC", "consent_email": True, "region": "north"})
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "email", "value": 1.0}).assign(
+        send_at=pd.Timestamp("2025-06-02 09:00", tz="UTC")
+    )
+    touches = om.planning.Candidates.from_frame(
+        frame, om.Dataset(audience=om.Audience.from_frame(people, attributes=["region"]))
+    )
+    assert len(om.plan(touches, constraints=[om.planning.FairReach("region", least=0.8)])) == 2

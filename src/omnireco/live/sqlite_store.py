@@ -50,7 +50,7 @@ class SQLiteStore(Store):
     ------
     StorageError
         When the file is damaged, another one, of a later version, full, or cannot be written. Every event that is read
-        is held against its checksum.
+        is compared with its checksum.
 
     Examples
     --------

@@ -201,9 +201,12 @@ def candidates(
     row = audience_rows(audience, users)
     left_out["not in the audience"] = int((codes[row < 0] != NONE).sum()) * len(names) * len(slots)
     member = np.flatnonzero(row >= 0)
+    shown = {name: limits.lengths_on(name, empty.traits) for name in names}
     blocks = list(row_blocks(member.size, n_items * len(slots) * 96)) or [slice(0)]  # rules are asked of nobody too
     parts = [
-        offers.block(member[block], row[member[block]], codes[member[block], : limits.items_on(name)], code)
+        offers.block(
+            member[block], row[member[block]], _top(codes, member[block], limits.items_on(name), shown[name]), code
+        )
         for block in blocks
         for code, name in enumerate(names)
     ]
@@ -214,6 +217,12 @@ def candidates(
     found = replace(found, made_of="increments" if _adds(timing) else "chances")
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
+
+
+def _top(codes: np.ndarray, member: np.ndarray, most: int, lengths: np.ndarray | None) -> np.ndarray:
+    """Return the items that some people may be offered on a channel: of each as many as their device shows."""
+    top = codes[member, :most]
+    return top if lengths is None else np.where(np.arange(top.shape[1]) < lengths[member][:, None], top, NONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from omnireco._core.checks import count_of
+from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing import TOLERANCE, InConflict, Solution, solve
 from omnireco.errors import InfeasibleError, ParameterError
 from omnireco.planning.candidates import Candidates
@@ -208,13 +209,21 @@ def _offers(rule: Constraint, choices: Any, n: int) -> Choices | None:
 
 def _stack(compiled: Sequence[Rows], first: np.ndarray, n: int) -> Any:
     """Return all rows as one sparse matrix, shape (n_rows, n)."""
-    row = [np.asarray(rows.row, np.int64) + at for rows, at in zip(compiled, first, strict=False)]
-    weight = np.concatenate([np.empty(0), *(np.asarray(rows.weight, np.float64) for rows in compiled)])
-    where = (
-        np.concatenate([np.empty(0, np.int64), *row]),
-        np.concatenate([np.empty(0, np.int64), *(np.asarray(rows.touch, np.int64) for rows in compiled)]),
-    )
-    return sparse.csr_matrix((weight, where), shape=(int(first[-1]), n))
+    parts = [_matrix(rows, int(size), n) for rows, size in zip(compiled, np.diff(first), strict=True)]
+    return sparse.vstack(parts, format="csr", dtype=np.float64) if parts else sparse.csr_matrix((0, n))
+
+
+def _matrix(rows: Rows, n_rows: int, n: int) -> Any:
+    """Return the rows of one rule; entries that stand row by row already are not sorted again."""
+    row, touch, weight = np.asarray(rows.row), np.asarray(rows.touch), np.asarray(rows.weight, np.float64)
+    if (row[1:] < row[:-1]).any():
+        return sparse.csr_matrix((weight, (row, touch)), shape=(n_rows, n))
+    start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))])
+    matrix = sparse.csr_matrix((weight, touch, start), shape=(n_rows, n))
+    if not matrix.has_canonical_format:  # a touch twice in a row counts twice
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
 
 
 def _blocked(
@@ -228,20 +237,45 @@ def _blocked(
     """Return what stands in the way of each touch: another offer, else the dearest full row; -1 for none."""
     block = np.full(found.chosen.size, -1, np.int32)
     dearest = np.full(found.chosen.size, -1.0)
-    entries = matrix.tocoo()
-    full = (entries.data > 0) & (usage[entries.row] + entries.data > limit[entries.row] * (1.0 + TOLERANCE))
-    owner = np.searchsorted(first, entries.row, side="right") - 1
-    for number in range(first.size - 1):
-        mine = full & (owner == number)
-        cost = np.full(found.chosen.size, -1.0)
-        np.maximum.at(cost, entries.col[mine], entries.data[mine] * np.maximum(found.price[entries.row[mine]], 0.0))
-        better = (cost > dearest) & ~found.chosen
-        block[better] = number
-        dearest[better] = cost[better]
+    owner = np.repeat(np.arange(first.size - 1, dtype=np.int32), np.diff(first))
+    suited(_blocked_loop, matrix.nnz)(
+        matrix.indptr,
+        matrix.indices,
+        matrix.data,
+        limit * (1.0 + TOLERANCE),
+        usage,
+        np.maximum(found.price, 0.0),
+        owner,
+        found.chosen,
+        dearest,
+        block,
+    )
     for number, choices in offers.items():
         if choices is not None:
             block[_other_offer(choices, found.chosen)] = number
     return block
+
+
+@compiled
+def _blocked_loop(
+    start: Any,
+    touch: Any,
+    weight: Any,
+    limit: Any,
+    used: Any,
+    price: Any,
+    owner: Any,
+    chosen: Any,
+    dearest: Any,
+    block: Any,
+) -> None:
+    """Write the rule of the dearest full row of each touch that is not chosen; of equal ones the first."""
+    for r in range(limit.size):
+        for e in range(start[r], start[r + 1]):
+            a, w = touch[e], weight[e]
+            if w > 0 and not chosen[a] and used[r] + w > limit[r] and w * price[r] > dearest[a]:
+                dearest[a] = w * price[r]
+                block[a] = owner[r]
 
 
 def _other_offer(choices: Choices, chosen: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing.bounds import meant
+from omnireco._kernels.packing.order import in_groups
 from omnireco._kernels.packing.people import Own, People, newton_prices, pass_over
 from omnireco._kernels.packing.problem import Bools, Floats, Integers, Problem
 from omnireco._kernels.packing.rounding import nearly, rounded
@@ -83,12 +84,13 @@ def crowd_of(problem: Problem, shared: Integers | None = None) -> Crowd | None:
 
 def _by_person(block: Integers) -> tuple[Integers, Integers]:
     """Return touches by person, and where each person starts; people in the order of their first touch."""
-    _, at, code = np.unique(block, return_index=True, return_inverse=True)
+    n = block.size
+    at = np.full(int(block.max(initial=-1)) + 1, n, np.int64)
+    at[block[::-1]] = np.arange(n - 1, -1, -1)  # of several the last one written, which stands first
+    people = np.argsort(at)[: int((at < n).sum())]
     rank = np.empty(at.size, np.int64)
-    rank[np.argsort(at, kind="stable")] = np.arange(at.size)
-    person = rank[np.ravel(code)]
-    order = np.argsort(person, kind="stable")
-    return order, np.concatenate([[0], np.cumsum(np.bincount(person, minlength=at.size))])
+    rank[people] = np.arange(people.size)
+    return in_groups(rank[block], people.size)
 
 
 def _caps(problem: Problem, personal: Integers, first: Integers, length: Integers) -> tuple[Integers, Integers]:
@@ -190,17 +192,27 @@ def personal_prices(matrix: Any, limit: Floats, reduced: Floats) -> Floats:
     price, left = np.zeros(limit.size), reduced.copy()
     rows = sparse.csr_matrix(matrix)
     widest = int(np.diff(rows.indptr).max(initial=1))
+    turns = 1 if not rows.nnz or np.bincount(rows.indices).max() <= 1 else 3  # rows that share no touch need one
     suited(_row_price_loop, 3 * rows.nnz)(
-        rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data, limit, left, price, widest
+        rows.indptr.astype(np.int64),
+        rows.indices.astype(np.int64),
+        rows.data,
+        limit,
+        left,
+        price,
+        widest,
+        turns,
     )
     return price
 
 
 @compiled
-def _row_price_loop(start: Any, touch: Any, weight: Any, limit: Any, left: Any, price: Any, widest: int) -> None:
+def _row_price_loop(
+    start: Any, touch: Any, weight: Any, limit: Any, left: Any, price: Any, widest: int, turns: int
+) -> None:
     """Price rows in turn; ``left`` (reduced values) and ``price`` change in place."""
     rate = np.empty(widest, np.float64)
-    for _ in range(3):
+    for _ in range(turns):
         for r in range(limit.size):
             n = start[r + 1] - start[r]
             for i in range(n):

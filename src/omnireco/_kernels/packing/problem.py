@@ -116,10 +116,10 @@ def problem_of(
     if allowed is not None:
         useful &= np.asarray(allowed, np.bool_)
     touch = np.flatnonzero(useful)
-    kept = matrix[:, touch]
-    most = np.asarray(kept.maximum(0).sum(axis=1)).ravel()
+    kept = matrix if touch.size == value.size else matrix[:, touch]
+    most = np.asarray((kept.maximum(0) if signed.any() else kept).sum(axis=1)).ravel()
     row = np.flatnonzero((most > limit * (1.0 + TOLERANCE)) | (least > 0))
-    small = kept[row]
+    small = kept[row]  # always a copy
     small.eliminate_zeros()
     small.sort_indices()
     pairs = []
@@ -129,18 +129,27 @@ def problem_of(
         if mine.size:
             code[mine] = np.unique(code[mine], return_inverse=True)[1]
             pairs.append((code, np.where(code >= 0, np.asarray(option, np.int64)[touch], -1)))
-    person = None if block is None else np.unique(np.asarray(block)[touch], return_inverse=True)[1].astype(np.int64)
+    person = None if block is None else _numbered(np.asarray(block)[touch])
     return Problem(touch, row, value[touch], small, limit[row], least[row], tuple(pairs), person)
+
+
+def _numbered(code: Any) -> Integers:
+    """Return codes numbered from 0 without gaps, in their order."""
+    if not code.size or code.min() < 0 or code.max() >= 4 * code.size:
+        return np.asarray(np.unique(code, return_inverse=True)[1], np.int64)
+    known = np.zeros(int(code.max()) + 1, np.bool_)
+    known[code] = True
+    return np.asarray((np.cumsum(known) - 1)[code], np.int64)
 
 
 def slack(problem: Problem) -> tuple[Floats, Floats]:
     """Return by how much limits may be passed and floors missed: rounding of sums, nothing else."""
-    size = np.zeros(problem.limit.size)
-    signed = np.zeros(problem.limit.size, np.bool_)
-    entry_row = np.repeat(np.arange(problem.limit.size), np.diff(problem.matrix.indptr))
-    np.add.at(size, entry_row, np.abs(problem.matrix.data))
-    signed[entry_row[problem.matrix.data < 0]] = True
-    rounding = np.where(signed, _SIGNED * size, 0.0)
+    rounding = np.zeros(problem.limit.size)
+    if (problem.matrix.data < 0).any():
+        entry_row = np.repeat(np.arange(problem.limit.size), np.diff(problem.matrix.indptr))
+        size = np.bincount(entry_row, np.abs(problem.matrix.data), problem.limit.size)
+        signed = np.unique(entry_row[problem.matrix.data < 0])
+        rounding[signed] = _SIGNED * size[signed]
     finite = np.where(np.isfinite(problem.limit), problem.limit, 0.0)
     return TOLERANCE * finite + rounding, TOLERANCE * np.maximum(problem.least, 0.0) + rounding
 

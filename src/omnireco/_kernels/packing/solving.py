@@ -155,9 +155,13 @@ def _explained(problem: Problem, error: InConflict) -> InConflict:
 
 def _named_by_content(problem: Problem) -> Problem:
     """Return the problem with touches and rows in an order that knows no names."""
-    touch, row = nameless(problem.value, problem.matrix, problem.limit, problem.least, problem.choices)
-    matrix = problem.matrix[row][:, touch]
-    matrix.sort_indices()
+    columns = sparse.csc_matrix(problem.matrix)
+    touch, row = nameless(problem.value, problem.matrix, problem.limit, problem.least, problem.choices, columns)
+    place = np.empty(row.size, problem.matrix.indices.dtype)
+    place[row] = np.arange(row.size)
+    columns = columns[:, touch]
+    columns = sparse.csc_matrix((columns.data, place[columns.indices], columns.indptr), shape=columns.shape)
+    matrix = columns.tocsr()  # which sorts
     return Problem(
         problem.touch[touch],
         problem.row[row],

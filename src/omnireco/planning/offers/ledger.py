@@ -114,14 +114,14 @@ class OfferLedger:
         Raises
         ------
         ParameterError
-            When the plan sends two offers to one person or segment, no touch carries an offer, or the offers are
-            others.
+            When the plan sends two offers to one person or segment, its touches carry no offers, or the offers are
+            others. A plan that sends nothing promises nothing.
         """
         touches = plan.touches.touches
         check_kind(touches, Touches, "OfferLedger.of: plan", "OfferLedger.of(om.plan(...), offers, start='2025-06-01')")
         known, code = touches.label("offer_id")
         sent = np.flatnonzero((plan.reason == 0) & (code != NONE))
-        if not sent.size:
+        if not sent.size and ("offer_id" not in touches.labels or (plan.reason == 0).any()):
             raise ParameterError(
                 "OfferLedger.of: no touch of this plan carries an offer. Make them: touches.with_offers(offers), then "
                 "om.plan(touches, constraints=[om.planning.OneOffer()])."

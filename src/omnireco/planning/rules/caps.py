@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     check_known,
     check_one_or_more,
 )
+from omnireco._kernels.packing.order import in_groups
 from omnireco.data.asking.touches import Touches
 from omnireco.data.vocabulary import NONE
 from omnireco.planning.rows import Rows
@@ -128,6 +129,16 @@ class OncePerItem(Constraint):
         return windows(pair, np.zeros(len(touches), np.int64), np.arange(len(touches)), 1, 1)
 
 
+def _by_group(group: np.ndarray, at: np.ndarray, touch: np.ndarray) -> np.ndarray:
+    """Return the order by group, instant and touch; events that stand in time already are only grouped."""
+    later, same = at[1:] > at[:-1], at[1:] == at[:-1]
+    if not (later | (same & (touch[1:] >= touch[:-1]))).all():
+        return np.lexsort((touch, at, group))
+    if group.min() >= 0 and group.max() < 2 * group.size:
+        return in_groups(group, int(group.max()) + 1)[0]
+    return np.argsort(group, kind="stable")
+
+
 def windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, length: int) -> Rows:
     """Return a row for each maximal window [t, t + length) of a group that holds more than ``n`` events.
 
@@ -136,9 +147,9 @@ def windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, length
     """
     if group.size == 0:
         return Rows(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
-    order = np.lexsort((touch, at, group))
+    order = _by_group(group, at, touch)
     group, at, touch = group[order].astype(np.int64), at[order], touch[order]
-    times, rank = np.unique(at, return_inverse=True)
+    times, rank = np.unique(at, return_inverse=True) if at.min() < at.max() else (at[:1], np.zeros(at.size, np.int64))
     wide = times.size + 1
     end = np.searchsorted(group * wide + rank, group * wide + np.searchsorted(times, times + length)[rank])
     reaches = end > np.concatenate([[0], end[:-1]])

@@ -192,6 +192,8 @@ class ComplaintRate(Constraint):
         touch = np.flatnonzero(touches.on(self.channels, "ComplaintRate: channels"))  # type: ignore[arg-type]
         risk = touches.number("complaint")[touch]
         weight = np.where(np.isnan(risk), 1.0, risk) - self.most
+        if not (weight > 0).any():  # no plan can complain more than is allowed
+            return Rows.none()
         return Rows(np.zeros(touch.size, np.int64), touch, weight, np.zeros(1), ("complaints",))
 
 
@@ -251,6 +253,8 @@ class FairReach(Constraint):
             return Rows.none()
         known, code = touches.traits[self.by]
         people = np.unique(touches.user[touch])
+        if np.unique(code[people]).size == 1:  # one group has everything
+            return Rows.none()
         present, group = np.unique(code[people], return_inverse=True)
         share = np.bincount(group) / people.size
         mine = np.searchsorted(present, code[touches.user[touch]])
