@@ -83,6 +83,9 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "context_steps": 2, "repeats": True,
     },
     "NextItem": {"regularization": 3.0, "weights": W, "context_steps": 2, "events": ["purchase"]},
+    "NextBasket": {
+        "neighbors": 2, "neighbors_weight": 3.0, "linear_weight": 2.0, "linear": om.ItemKNN(), "weights": W,
+    },
     "SessionKNN": {"neighbors": 2, "gap": "9D", "half_life": "2D", "weights": W, "shrinkage": 4.0},
     "Blend": {"models": {"a": om.EASE()}, "weights": {"a": 3.0}, "scale": "rank"},
     "CrossChannel": {
