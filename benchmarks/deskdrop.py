@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from _common import header, options, write
 
 import omnireco as om
@@ -211,8 +212,9 @@ def implicit_rows() -> dict[str, list[Ask]]:
     def asks(make: Callable[[], Any], life: str) -> Ask:
         def ask(past: om.Dataset, people: np.ndarray) -> Mapping[Any, list[Any]]:
             x = past.matrix(om.Weights(half_life=life))
-            model, own = make(), x.rows(people).csr
+            model, own = make(), x.rows(people).csr.astype(np.float32)
             model.fit(x.csr.astype(np.float32), show_progress=False)
+            own = sp.csr_matrix((own.data.copy(), own.indices.copy(), own.indptr.copy()), own.shape)
             every = past.events.matrix().rows(people).csr
             codes, scores = model.recommend(np.arange(len(people)), own, N=200, recalculate_user=True)
             lists = {}

@@ -90,6 +90,7 @@ OF_EVENTS = {
     "typed-ease-both": TypedEASE(by="channel and event", target=["purchase", "view"], input_half_life=3.0),
     "next-item": NextItem(regularization=2.0),
     "next-item-purchases": NextItem(regularization=2.0, events=["purchase"], context_steps=3),
+    "next-item-in-time": NextItem(regularization=2.0, interval_half_life="9D", interval_floor=0.2, trend_power=0.5),
     "next-basket-decayed": NextBasket(neighbors=5, linear_weight=1.0),
     "session-knn": SessionKNN(neighbors=5),
     "session-knn-shrunk": SessionKNN(neighbors=100, half_life=None, shrinkage=1.0),
