@@ -38,7 +38,9 @@ def shop(n_people=30, n_steps=12, n_items=20, again=0.7, seed=4):
     return baskets(rows)
 
 
-@pytest.mark.parametrize("linear", [om.EASE(regularization=2.0), om.EASE(regularization=2.0, neighbors=3), om.ItemKNN()])
+@pytest.mark.parametrize(
+    "linear", [om.EASE(regularization=2.0), om.EASE(regularization=2.0, neighbors=3), om.ItemKNN()]
+)
 def test_the_score_by_hand(linear):
     x = shop().matrix(om.Weights(step_half_life=3.0))
     model = om.models.NextBasket(neighbors=4, neighbors_weight=0.7, linear_weight=0.3, linear=linear).fit(x)
@@ -82,7 +84,9 @@ def test_new_items_come_from_people_alike():
     log = baskets(rows)
     lists = om.models.NextBasket(neighbors=5).fit(log).recommend(om.Dataset(log).requests([99]), k=3)
     assert set(lists.to_frame()["item_id"]) == {"a2", "a3", "a4"}
-    again = om.models.NextBasket(neighbors=5).fit(log).recommend(om.Dataset(log).requests([99]), k=2, exclude_seen=False)
+    again = (
+        om.models.NextBasket(neighbors=5).fit(log).recommend(om.Dataset(log).requests([99]), k=2, exclude_seen=False)
+    )
     assert again.to_frame()["item_id"].tolist() == ["a0", "a1"]
 
 
