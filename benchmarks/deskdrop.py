@@ -235,9 +235,7 @@ def implicit_rows() -> dict[str, list[Ask]]:
 def main() -> None:
     parser = options(__doc__, quick="every twentieth day, and no other models")
     parser.add_argument("--peers", action="store_true", help="implicit's models too")
-    parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="every Nth day only: quicker, wider intervals"
-    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth day only, for a quick run")
     arguments = parser.parse_args()
     header(__doc__)
     if not (folder := os.environ.get("OMNIRECO_DATA")):

@@ -2,10 +2,10 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/sessions.py [--every N]
 
-Each model is fitted on all before a midnight (UTC). The truth is the last article that a person opened that day, where it
-was known by midnight and new to them; lists are asked for the instant before, so that the day's earlier clicks are in the
-history. NDCG@10, mean per person, then over people. Settings are chosen on July and August 2016 and reported on September
-2016 to February 2017; intervals are paired with SessionKNN, by person. Writes results/sessions.json.
+Each model is fitted on all before a midnight (UTC). The truth is the last article that a person opened that day, where
+it was known by midnight and new to them; lists are asked for that instant, so that the day's earlier clicks are in the
+history. NDCG@10, mean per person, then over people. Settings are chosen on July and August 2016 and reported on
+September 2016 to February 2017; intervals are paired with SessionKNN, by person. Writes results/sessions.json.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class NextBasket(Estimator):
     """Rank what a person buys next: mostly what they bought before, then what people like them buy.
 
     For groceries and other goods that people buy again and again. Personal frequency with a decay does most of the
-    work, neighbours and co-purchases rank what is new to the person. Ask it with ``exclude_seen=False``; with seen items
-    left out only the last two rank.
+    work, neighbours and co-purchases rank what is new to the person. Ask it with ``exclude_seen=False``; with seen
+    items left out only the last two rank.
 
     Parameters
     ----------

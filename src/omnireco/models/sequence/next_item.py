@@ -49,8 +49,8 @@ class NextItem(Estimator):
     context_steps : int
         Steps an example looks back.
     interval_half_life : str or timedelta, optional
-        Real time in the examples: an input also weighs ``2 ** (-(time until the next step) / interval_half_life)``, so what
-        happened minutes before counts more than what happened a month before. By default only steps count.
+        Real time in the examples: an input also weighs ``2 ** (-(time until the next step) / interval_half_life)``, so
+        what happened minutes before counts more than what happened a month before. By default only steps count.
     interval_floor : float
         The least that this factor becomes, from 0 to 1: at 1 time does not matter.
     trend_power : float
@@ -70,11 +70,12 @@ class NextItem(Estimator):
     ``weight * 2 ** (-(steps before j - 1) / step_half_life)``, and y_j marks the items of step j. The weights are
     ``B = (Z'Z + regularization I)^-1 Z'Y``, the scores ``history B``. Steps are distinct instants: the goods of one
     basket never predict one another, and the order of equal times does not matter. Weights by age in
-    days (``half_life``) and by cap are no part of an example. Intervals and trend are learned from; at prediction a
-    history is weighed by ``weights``, where ``half_life`` may say what its age means. With
-    ``trend_power`` b, and c(i, t) the events of item i in the window up to t, at least 1: ``z`` and ``y`` are divided
-    by ``c(i, t) ** b``, and ``B`` becomes ``C^-b B C^b`` with C the counts at the end of the log. Deterministic. Time O(items^3), memory 20 bytes x
+    days (``half_life``) and by cap are no part of an example. Deterministic. Time O(items^3), memory 20 bytes x
     items^2: fine to about 20,000 items.
+
+    Intervals and trend are learned from; at prediction a history is weighed by ``weights``, whose ``half_life`` may say
+    what its age means. With ``trend_power`` b, and c(i, t) the events of item i in the window up to t, at least 1: ``z``
+    and ``y`` are divided by ``c(i, t) ** b``, and ``B`` becomes ``C^-b B C^b`` with C the counts at the end of the log.
 
     References
     ----------
