@@ -93,12 +93,9 @@ def main() -> None:
         best = settings[int(np.argmax(means))]
         values[name] = run(best, whole, reporting)
         row: dict[str, Any] = {"model": name, "ndcg": float(values[name].mean()), "people": values[name].size}
-        if name != "SessionKNN" and "SessionKNN" in values:
-            row["over SessionKNN"] = "{:+.4f} {:+.4f}".format(
-                *interval((values[name] - values["SessionKNN"]).to_numpy())
-            )
-        if name.startswith("NextItem,"):
-            row["over NextItem"] = "{:+.4f} {:+.4f}".format(*interval((values[name] - values["NextItem"]).to_numpy()))
+        for other in ("SessionKNN", "NextItem"):
+            if name.startswith("NextItem") and name != other:
+                row[f"over {other}"] = "{:+.4f} {:+.4f}".format(*interval((values[name] - values[other]).to_numpy()))
         table.append(row | {"setting": repr(best), "chosen of": [round(mean, 4) for mean in means]})
         print(table[-1], flush=True)
         if not arguments.quick:

@@ -74,8 +74,9 @@ class NextItem(Estimator):
     items^2: fine to about 20,000 items.
 
     Intervals and trend are learned from; at prediction a history is weighed by ``weights``, whose ``half_life`` may say
-    what its age means. With ``trend_power`` b, and c(i, t) the events of item i in the window up to t, at least 1: ``z``
-    and ``y`` are divided by ``c(i, t) ** b``, and ``B`` becomes ``C^-b B C^b`` with C the counts at the end of the log.
+    what its age means. With ``trend_power`` b, and c(i, t) the events of item i in the window up to t, at least 1:
+    ``z`` and ``y`` are divided by ``c(i, t) ** b``, and ``B`` becomes ``C^-b B C^b`` with C the counts at the end of
+    the log.
 
     References
     ----------
