@@ -88,7 +88,7 @@ def asking(make: Callable[[om.Dataset], Any]) -> Ask:
 
 @dataclass(frozen=True)
 class Recent:
-    """An estimator that learns from the last 60 days alone: five behaviours of all articles are 15,000 inputs squared."""
+    """An estimator that learns from the last 60 days alone: 15,000 typed inputs squared take a minute a day."""
 
     estimator: Any
 
