@@ -74,7 +74,7 @@ def test_the_decay_by_basket_and_by_day():
     log = baskets([(1, 0, "old"), (1, 1, "new"), (2, 0, "old"), (2, 1, "tea"), (2, 2, "tea")])
     model = om.models.NextBasket(neighbors_weight=0.0, linear_weight=0.0).fit(log)
     old, new = model.inputs(log).rows([1]).csr.toarray()[0][model.items.codes(["old", "new"])]
-    assert old / new == pytest.approx(2 ** (-1 / 10) * 2 ** (-7 / 90), rel=1e-5)
+    assert old / new == pytest.approx(2 ** (-1 / 20) * 2 ** (-7 / 90), rel=1e-5)
 
 
 def test_new_items_come_from_people_alike():

@@ -54,7 +54,7 @@ class NextBasket(Estimator):
         Of item-to-item weights, ``EASE`` or ``ItemKNN``; fitted on who bought what at all. ``EASE(neighbors=100)`` for
         catalogues whose square does not fit.
     weights : Weights, optional
-        Event weights; by default ``Weights(step_half_life=10, half_life="90D")``: a basket is a step of the person, and
+        Event weights; by default ``Weights(step_half_life=20, half_life="90D")``: a basket is a step of the person, and
         both decays count. The model weighs histories with the same.
 
     Notes
@@ -92,8 +92,8 @@ class NextBasket(Estimator):
     """
 
     neighbors: int = 100
-    neighbors_weight: float = 0.5
-    linear_weight: float = 0.1
+    neighbors_weight: float = 0.3
+    linear_weight: float = 0.3
     linear: Estimator = field(default_factory=EASE)
     weights: Weights | None = None
 
@@ -116,7 +116,7 @@ class NextBasket(Estimator):
         ParameterError
             When ``linear`` learns no item-to-item weights, or they do not fit in memory.
         """
-        x = training_matrix(self, data, otherwise=Weights(step_half_life=10.0, half_life="90D"))
+        x = training_matrix(self, data, otherwise=Weights(step_half_life=20.0, half_life="90D"))
         if isinstance(data, Dataset | EventLog) and x.weights is not None:
             _check_repeats(events_of(data, "NextBasket.fit"), x.weights)
         bought = sp.csr_matrix((np.sign(x.csr.data), x.csr.indices, x.csr.indptr), x.csr.shape, dtype=np.float32)
