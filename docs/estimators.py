@@ -178,6 +178,7 @@ def _explained(model: Any) -> str:
         om.models.explain(whole, histories, lists)
     except om.errors.ParameterError:
         kinds = {om.models.PopularityModel: "no: popularity", om.models.NeighborModel: "no: neighbours"}
+        kinds[om.models.NextBasketModel] = "no: neighbours"
         return kinds.get(type(model), "no: products")
     return "yes"
 

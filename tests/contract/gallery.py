@@ -253,6 +253,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "popularity model": lambda: om.BuyAgain().fit(world().x),
     "projection model": lambda: om.models.PureSVD(factors=4).fit(world().x),
     "neighbor model": lambda: om.models.UserKNN().fit(world().x),
+    "next basket model": lambda: om.models.NextBasket(neighbors=5).fit(world().log),
     "session model": lambda: om.models.SessionKNN().fit(world().log),
     "typed model": lambda: om.models.TypedEASE().fit(world().log),
     "blend model": lambda: om.Blend(models={"a": om.EASE(), "b": om.ItemKNN()}).fit(world().x),

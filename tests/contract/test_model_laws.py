@@ -24,6 +24,7 @@ from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import PureSVD
 from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE
+from omnireco.models.sequence.next_basket import NextBasket
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN
 from omnireco.models.together import blend, cross_channel
@@ -74,6 +75,8 @@ ESTIMATORS = {
     "slim-signed": SLIM(regularization=2.0, sparsity=0.1, nonnegative=False, neighbors=5),
     "user-knn": UserKNN(neighbors=5),
     "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0, chosen="by person"),
+    "next-basket": NextBasket(neighbors=5, linear=EASE(regularization=3.0)),
+    "next-basket-sparse": NextBasket(neighbors=3, linear=EASE(regularization=3.0, neighbors=4)),
     "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
     "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
     "cross-channel": CrossChannel(estimator=ALS(factors=5, iterations=3, seed=7)),
@@ -87,6 +90,8 @@ OF_EVENTS = {
     "typed-ease-both": TypedEASE(by="channel and event", target=["purchase", "view"], input_half_life=3.0),
     "next-item": NextItem(regularization=2.0),
     "next-item-purchases": NextItem(regularization=2.0, events=["purchase"], context_steps=3),
+    "next-item-in-time": NextItem(regularization=2.0, interval_half_life="9D", interval_floor=0.2, trend_power=0.5),
+    "next-basket-decayed": NextBasket(neighbors=5, linear_weight=1.0),
     "session-knn": SessionKNN(neighbors=5),
     "session-knn-shrunk": SessionKNN(neighbors=100, half_life=None, shrinkage=1.0),
     "blend-of-all-kinds": Blend(

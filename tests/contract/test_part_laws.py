@@ -33,6 +33,7 @@ REFUSED = {  # nobody can be taken out of these by rows, and the error names the
     "neighbor model": "UserKNN",
     "neighbours by person": "UserKNN",
     "session model": "UserKNN",
+    "next basket model": "NextBasket",
     "plan": "om.plan",
     "report": "om.evaluate",
     "cell": "om.evaluate",

@@ -82,7 +82,14 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "target": "view", "target_channels": ["app"], "by": "channel", "regularization": 3.0, "input_half_life": 2.0,
         "context_steps": 2, "repeats": True,
     },
-    "NextItem": {"regularization": 3.0, "weights": W, "context_steps": 2, "events": ["purchase"]},
+    "NextItem": {
+        "regularization": 3.0, "weights": W, "context_steps": 2, "events": ["purchase"], "interval_half_life": "2D",
+        "interval_floor": (0.5, {"interval_half_life": "2D"}), "trend_power": 0.5,
+        "trend_window": ("3D", {"trend_power": 0.5}),
+    },
+    "NextBasket": {
+        "neighbors": 2, "neighbors_weight": 3.0, "linear_weight": 2.0, "linear": om.ItemKNN(), "weights": W,
+    },
     "SessionKNN": {"neighbors": 2, "gap": "9D", "half_life": "2D", "weights": W, "shrinkage": 4.0},
     "Blend": {"models": {"a": om.EASE()}, "weights": {"a": 3.0}, "scale": "rank"},
     "CrossChannel": {

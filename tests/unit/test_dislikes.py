@@ -45,6 +45,7 @@ SAID = {  # estimator: (in a person's own history, in other people's)
     "gfcf": (om.models.GFCF(factors=2), "against", "against"),  # the disliked cell is no edge, its neighbour still is
     "pure-svd": (om.models.PureSVD(factors=4), "against", "against"),
     "user-knn": (om.models.UserKNN(neighbors=20), "ignored", "against"),
+    "next-basket": (om.models.NextBasket(linear=om.EASE(regularization=2.0)), "against", "against"),
     "als": (om.ALS(factors=5, dislike=-1.0), "against", "against"),
     "cross-channel": (om.models.CrossChannel(estimator=om.ALS(factors=5, dislike=-1.0)), "against", "against"),
     "blend": (om.Blend(models={"ease": om.EASE(regularization=2.0), "knn": om.ItemKNN()}), "against", "against"),

@@ -25,6 +25,7 @@ from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import ProjectionModel, PureSVD
 from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE, TypedModel
+from omnireco.models.sequence.next_basket import NextBasket, NextBasketModel
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
 from omnireco.models.together.blend import Blend, BlendModel
@@ -80,6 +81,12 @@ FORMS = (
     ),
     Form(NeighborModel, "neighbor model", refit="om.models.UserKNN(...).fit(om.files.erase(x, user_ids))", blind=True),
     Form(
+        NextBasketModel,
+        "next basket model",
+        refit="om.models.NextBasket(...).fit(om.files.erase(x, user_ids))",
+        blind=True,
+    ),
+    Form(
         TypedModel,
         "typed model",
         build=TypedModel.build,
@@ -117,6 +124,7 @@ FORMS = (
         CrossChannel,
         FollowUps,
         ItemKNN,
+        NextBasket,
         NextItem,
         P3alpha,
         Popularity,

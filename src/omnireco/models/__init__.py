@@ -25,6 +25,7 @@ from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import ProjectionModel, PureSVD
 from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE, TypedModel, typed_inputs
+from omnireco.models.sequence.next_basket import NextBasket, NextBasketModel
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
 from omnireco.models.together.blend import Blend, BlendModel
@@ -57,6 +58,8 @@ __all__ = [
     "LogisticMF",
     "Model",
     "NeighborModel",
+    "NextBasket",
+    "NextBasketModel",
     "NextItem",
     "P3alpha",
     "Popularity",

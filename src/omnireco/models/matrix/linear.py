@@ -117,9 +117,10 @@ class EASE(Estimator):
 
     References
     ----------
-    Dropout: Steck, "Autoencoders that don't overfit towards the identity", NeurIPS 2020, equations 6 to 10. Diagonal:
-    Kim, Kwon, Lee and Choi, "It's enough: relaxing diagonal constraints in linear autoencoders for recommendation",
-    SIGIR 2023, sections 3.2 and 3.3. The kept weight is the emphasis b of Steck's equation 5, solved here.
+    Dropout: Steck, "Autoencoders that don't overfit towards the identity", NeurIPS 2020. Diagonal: Moon, Kim and Lee,
+    "It's enough: relaxing diagonal constraints in linear autoencoders for recommendation", SIGIR 2023. The kept weight
+    is the emphasis b of Steck's paper, which solves b = 0; closed forms for b above 0: Guo et al., "Generalizing
+    linear autoencoder recommenders with decoupled expected quadratic loss", ICLR 2026.
 
     Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equations 6 to 8; a sparse approximation
     of the same inverse by small dense ones: Steck, "Markov random fields for collaborative filtering", NeurIPS 2019,

@@ -198,10 +198,14 @@ class NeighborModel(Model):
         n, n_people = histories.shape[0], self.people.shape[0]
         people = self.people.astype(np.float64)
         answer = np.empty((n, len(self.items)), np.float32)
-        near = self._near_of_many if pays(float(n) * n_people, _PAIRS) else self._near_of_few  # the same, to the bit
         for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
-            answer[rows] = (near(histories[rows]) @ people).toarray()
+            answer[rows] = (self._near(histories[rows]) @ people).toarray()
         return answer
+
+    def _near(self, histories: sp.csr_matrix) -> sp.csr_matrix:
+        """Return the similarities (n, n_people) of those who count; compiled for many, and the same to the bit."""
+        many = pays(float(histories.shape[0]) * self.people.shape[0], _PAIRS)
+        return self._near_of_many(histories) if many else self._near_of_few(histories)
 
     def _near_of_many(self, histories: sp.csr_matrix) -> sp.csr_matrix:
         """Return what :meth:`_near_of_few` does, compiled: it visits only people who share an item."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_integer, check_known, check_names, check_number, shown
+from omnireco._core.checks import check_duration, check_integer, check_known, check_names, check_number, shown
 from omnireco._core.compute import Progress, require_memory
 from omnireco._core.contract import Estimator
 from omnireco._kernels.log.order import distinct
@@ -48,6 +48,17 @@ class NextItem(Estimator):
         Event weights of the inputs: by type, channel and ``step_half_life``, at fit and prediction.
     context_steps : int
         Steps an example looks back.
+    interval_half_life : str or timedelta, optional
+        Real time in the examples: an input also weighs ``2 ** (-(time until the next step) / interval_half_life)``, so
+        what happened minutes before counts more than what happened a month before. By default only steps count.
+    interval_floor : float
+        The least that this factor becomes, from 0 to 1: at 1 time does not matter.
+    trend_power : float
+        Trend normalisation: inputs and targets of an example are divided by (events of that item in the
+        ``trend_window`` up to then) to this power, and the weights multiplied back by what is popular at the end of the
+        log. 0, the default, leaves it out; 0.5 is strong.
+    trend_window : str or timedelta
+        How far back an item's popularity counts.
     events : iterable of str, optional
         Types of event to predict, such as ``["purchase"]``, from inputs of every type; all by default.
     memory : float, optional
@@ -62,10 +73,17 @@ class NextItem(Estimator):
     days (``half_life``) and by cap are no part of an example. Deterministic. Time O(items^3), memory 20 bytes x
     items^2: fine to about 20,000 items.
 
+    Intervals and trend are learned from; at prediction a history is weighed by ``weights``, whose ``half_life`` may say
+    what its age means. With ``trend_power`` b, and c(i, t) the events of item i in the window up to t, at least 1:
+    ``z`` and ``y`` are divided by ``c(i, t) ** b``, and ``B`` becomes ``C^-b B C^b`` with C the counts at the end of
+    the log.
+
     References
     ----------
     In the line of SLIST: Choi et al., "Session-aware linear item-item models for session-based recommendation",
-    WWW 2021, section 4.2 (SLIT), with examples per step and an exponential decay by step.
+    WWW 2021, section 4.2 (SLIT), with examples per step and an exponential decay by step: it is of SLIST's family.
+    Intervals with a floor, and the idea of a trend normalisation: TALE, Park et al., "Temporal linear item-item model
+    for sequential recommendation", WSDM 2025; multiplying the trend of today back is ours.
 
     Examples
     --------
@@ -83,6 +101,10 @@ class NextItem(Estimator):
     regularization: float = 100.0
     weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
     context_steps: int = 20
+    interval_half_life: Any = None
+    interval_floor: float = 0.0
+    trend_power: float = 0.0
+    trend_window: Any = "30D"
     events: Iterable[str] | None = None
     memory: float | None = None
 
@@ -93,6 +115,11 @@ class NextItem(Estimator):
                 f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
             )
         check_integer(self.context_steps, "context_steps", low=1)
+        if self.interval_half_life is not None:
+            check_duration(self.interval_half_life, "interval_half_life")
+        check_number(self.interval_floor, "interval_floor", low=0, high=1)
+        check_number(self.trend_power, "trend_power", low=0, high=1)
+        check_duration(self.trend_window, "trend_window")
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         if self.memory is not None:
@@ -126,6 +153,9 @@ class NextItem(Estimator):
             limit=self.memory,
         )
         weights = _ridge(past, following, self.regularization, threads)
+        if self.trend_power:
+            today = _recent(log, check_duration(self.trend_window, "trend_window"))[1] ** self.trend_power
+            weights *= (today[None, :] / today[:, None]).astype(np.float32)
         with_item = np.flatnonzero(log.item != NONE)
         pair = distinct(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
@@ -149,12 +179,26 @@ class NextItem(Estimator):
         lag = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach)  # 0 for the step right after
         half_life = self.weights.step_half_life
         value = amount[event] if half_life is None else amount[event] * np.exp2(-lag / half_life)
-        past = sp.csr_matrix((value, (base[user[event]] + step[event] + 1 + lag, item[event])), shape)
+        row = base[user[event]] + step[event] + 1 + lag
+        if self.interval_half_life is not None:
+            instant = np.zeros(shape[0], np.int64)
+            instant[base[user] + step] = log.at[counted]
+            fade = np.exp2(-(instant[row] - log.at[counted][event]) / self._interval())
+            value = value * np.maximum(fade, self.interval_floor)
+        trend = np.ones(counted.size)
+        if self.trend_power:
+            trend = _recent(log, check_duration(self.trend_window, "trend_window"))[0][counted] ** -self.trend_power
+            value = value * trend[event]
+        past = sp.csr_matrix((value, (row, item[event])), shape)
         past.eliminate_zeros()
         aim = target[counted]
-        following = sp.csr_matrix((np.ones(int(aim.sum())), ((base[user] + step)[aim], item[aim])), shape)
-        following.data[:] = 1.0  # an item taken twice at one instant is one target
-        return past, following
+        place = (base[user] + step)[aim]
+        _, once = np.unique(place * log.n_items + item[aim], return_index=True)
+        following = sp.csr_matrix((trend[aim][once], (place[once], item[aim][once])), shape)
+        return past, following  # an item taken twice at one instant is one target
+
+    def _interval(self) -> int:
+        return check_duration(self.interval_half_life, "interval_half_life")
 
     def _targets(self, log: EventLog) -> np.ndarray:
         """Return which events are to be predicted, bool of shape (n,)."""
@@ -162,6 +206,27 @@ class NextItem(Estimator):
             return np.ones(len(log), np.bool_)
         wanted = check_known(self.events, log.events.ids, "NextItem: events", missing=None)
         return np.isin(log.event, log.events.codes(wanted))
+
+
+def _recent(log: EventLog, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the events of the same item in the window up to each event, and per item at the end; at least 1, float64.
+
+    Events at one instant all count for one another, so their order does not matter. Time is counted in seconds, so that
+    items after one another fit on one line.
+    """
+    window = max(window // 1_000_000, 1)
+    some = np.flatnonzero(log.item != NONE)
+    order = some[np.lexsort([log.at[some], log.item[some]])]
+    item, at = log.item[order].astype(np.int64), log.at[order].astype(np.int64) // 1_000_000
+    start, end = int(at.min(initial=0)), int(log.end_us) // 1_000_000
+    span = end - start + 2 * window + 2  # of one item on a line that holds all, one after another
+    line = item * span + (at - start) + window
+    count = np.searchsorted(line, line, side="right") - np.searchsorted(line, line - window, side="left")
+    found = np.ones(len(log))
+    found[order] = count
+    ends = np.arange(log.n_items, dtype=np.int64) * span + (end - start) + window
+    today = np.searchsorted(line, ends, side="right") - np.searchsorted(line, ends - window, side="left")
+    return found, np.maximum(today, 1).astype(np.float64)
 
 
 def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float, threads: int | None) -> np.ndarray:
