@@ -190,7 +190,9 @@ def test_the_repr_tells_no_count_of_few_people():
 
     import omnireco as om
 
-    rows = [(user, event, hour) for user in range(40) for event, hour in (("view", 0), ("purchase", 3)) if user or not hour]
+    rows = [
+        (user, event, hour) for user in range(40) for event, hour in (("view", 0), ("purchase", 3)) if user or not hour
+    ]
     frame = pd.DataFrame(rows, columns=["user_id", "event", "hour"]).assign(channel="web", item_id="x")
     at = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame["hour"], unit="h")
     found = om.journeys.funnel(om.Dataset(frame.assign(timestamp=at)), {"looked": "view", "bought": "purchase"})

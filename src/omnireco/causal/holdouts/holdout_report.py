@@ -253,7 +253,7 @@ def holdout_report(
     Warns
     -----
     DataWarning
-        When few people make most of the difference in value (``skewed``), or people held out got messages in the window.
+        When few people make most of the difference in value (``skewed``), or people held out got messages.
 
     Notes
     -----
