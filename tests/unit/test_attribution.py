@@ -224,7 +224,7 @@ def test_credit_stands_beside_what_tests_say_and_says_what_it_is_not():
 def test_holdouts_stand_beside_credit_by_channel():
     data = om.simulate(n_users=300, n_items=20, days=60, seed=1).dataset()
     drawn = om.causal.Holdout.draw(data.users, share=0.5, seed=7)
-    held = om.causal.holdout_report(drawn, data, start="2025-02-01", within="14D")
+    held = om.causal.holdout_report(drawn, data.events, start="2025-02-01", within="14D")
     credit = attribution(Paths.of(data, window="7D"), models=["last"], n_bootstrap=0)
     beside = credit.side_by_side({"email": held}).set_index("channel")
     row = held.table.set_index("outcome").loc["conversions"]

@@ -292,3 +292,20 @@ def test_everybody_in_a_segment_of_their_own_shows_nothing():
     assert shown.loc[shown["people"] != 0, "events"].isna().all()
     none = om.evaluation.channel_report(frame, segments=segments.iloc[:0].assign(segment=pd.Series(dtype=object)))
     assert set(none.segments["segment"]) == {"(unknown)"}
+
+
+def test_what_one_person_did_not_do_is_hidden_too():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": rng.integers(0, 100, 2000), "channel": rng.choice(["web", "app"], 2000)})
+    day = np.where(frame["user_id"] == 0, rng.integers(0, 20, 2000), rng.integers(0, 90, 2000))
+    frame.loc[frame["user_id"] == 0, "channel"] = "web"
+    at = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(day, unit="D")
+    data = om.Dataset(frame.assign(item_id="a", event="view", timestamp=at))
+    groups = pd.DataFrame({"user_id": np.arange(100), "segment": ["one"] + ["a", "b", "c"] * 33})
+    report = om.evaluation.channel_report(data, segments=groups, completes="view")
+    for table in (report.segments, report.segments_over_time):
+        own = table[table["segment"] == "one"]
+        assert len(own)
+        assert own[["people", "events", "share_of_people"]].isna().all().all()
+    over_time = report.segments_over_time
+    assert over_time.loc[over_time["segment"] == "one", "period_start"].nunique() == over_time["period_start"].nunique()

@@ -16,7 +16,7 @@ def test_journeys_and_what_channels_earned_are_drawn_as_they_are():
     study = om.causal.displacement(data, channel="web", on="store", period="14D")
     assert "first use of web" in om.plotting.first_use(study).get_xlabel()
     drawn = om.causal.Holdout.draw(data.users, share=0.4)
-    report = om.causal.holdout_report(drawn, data, start="2025-02-15", within="14D")
+    report = om.causal.holdout_report(drawn, data.events, start="2025-02-15", within="14D")
     assert len(om.plotting.holdout_effects(report).get_yticklabels()) == len(report.table)
     model = om.journeys.Returns(horizon="3D").fit(data)
     assert om.plotting.return_calibration(model).get_xlabel() == "expected share"

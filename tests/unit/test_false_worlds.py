@@ -146,3 +146,55 @@ def test_negative_increments_are_left_alone_and_other_frames_keep_their_columns(
     asked = pl.DataFrame({"user_id": [1, 2], "item": ["x", "y"]})
     found = om.journeys.nudges(asked, model, data, effect=[-0.1, 0.2], completes=0.0)
     assert found[["user_id", "item", "nudge"]].to_numpy().tolist() == [[2, "y", True], [1, "x", False]]
+
+
+def test_weights_that_do_not_average_one_are_said_aloud():
+    """Halved propensities double an IPS value; a policy beyond the log loses what it would do there."""
+    rng, n = np.random.default_rng(0), 4000
+    table = np.tile([0.7, 0.2, 0.1], (n, 1))
+    drawn = (rng.random(n)[:, None] < table.cumsum(axis=1)).argmax(axis=1)
+    frame = pd.DataFrame(
+        {"user_id": np.arange(n), "action": drawn, "propensity": table[np.arange(n), drawn] / 2, "reward": 1.0 * drawn}
+    )
+    target = np.tile([0.0, 0.0, 1.0], (n, 1))
+    with pytest.warns(DataWarning, match=r"average [12]\.\d+ .* the logged propensities are wrong"):
+        om.causal.off_policy(om.causal.LoggedDecisions.from_frame(frame), target, least_effective=100)
+    right = frame.assign(propensity=frame["propensity"] * 2)
+    om.causal.off_policy(om.causal.LoggedDecisions.from_frame(right), target, least_effective=100)
+    beyond = np.tile([0.0, 0.5, 0.0, 0.5], (n, 1))
+    with pytest.warns(DataWarning, match="the policy chooses what the log never does"):
+        om.causal.off_policy(om.causal.LoggedDecisions.from_frame(right), beyond, least_effective=100)
+
+
+def test_people_held_out_who_got_messages_are_said_aloud():
+    drawn, events = om.causal.Holdout.draw(np.arange(300), share=0.3), log().events
+    held = np.flatnonzero(drawn.held)
+
+    def told(people, at):
+        sent = pd.DataFrame({"user_id": people, "channel": "email", "sent_at": START + pd.Timedelta(at)}).assign(
+            responded_at=pd.Series(pd.NaT, index=range(len(people)), dtype="datetime64[ns, UTC]")
+        )
+        data = om.Dataset(events, messages=om.MessageLog.from_frame(sent))
+        om.causal.holdout_report(drawn, data, start="2025-01-20", within="7D")
+
+    with pytest.warns(DataWarning, match=rf"20 of {held.size} people held out got messages"):
+        told(held[:20], "20D")
+    with pytest.warns(DataWarning, match=r"fewer than 5 of"):
+        told(held[:2], "20D")
+    told(np.flatnonzero(~drawn.held), "20D")
+    told(held, "2D")  # before the test
+    om.causal.holdout_report(drawn, om.Dataset(events), start="2025-01-20", within="7D")  # the advice
+
+
+def test_a_scorecard_over_time_passes_over_a_month_without_events():
+    from omnireco.errors import EmptyError
+
+    rng = np.random.default_rng(0)
+    day = np.r_[rng.integers(0, 30, 500), rng.integers(65, 95, 500)]
+    frame = pd.DataFrame({"user_id": rng.integers(0, 80, 1000), "item_id": "a", "channel": "web", "event": "purchase"})
+    data = om.Dataset(frame.assign(timestamp=START + pd.to_timedelta(day, unit="D")))
+    with pytest.raises(EmptyError):
+        data.rolling(horizon="30D", n=3)
+    table = om.evaluation.scorecard(data, every="30D").over_time
+    assert 0 < table["period_end"].nunique() < 3
+    assert table["value"].notna().any()

@@ -183,3 +183,18 @@ def test_no_group_of_few_people_follows_from_what_is_shown(seed):
     for step, name in enumerate(names):
         left = found.table["attempts"][step] - by_step.get(name, 0)
         assert np.isnan(left) or left == 0 or left >= 5
+
+
+def test_the_repr_tells_no_count_of_few_people():
+    import pandas as pd
+
+    import omnireco as om
+
+    rows = [
+        (user, event, hour) for user in range(40) for event, hour in (("view", 0), ("purchase", 3)) if user or not hour
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "event", "hour"]).assign(channel="web", item_id="x")
+    at = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame["hour"], unit="h")
+    found = om.journeys.funnel(om.Dataset(frame.assign(timestamp=at)), {"looked": "view", "bought": "purchase"})
+    assert len(found.waiting) == 1
+    assert "fewer than 5 people waiting" in repr(found)

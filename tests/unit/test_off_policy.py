@@ -60,12 +60,9 @@ def test_estimators_are_unbiased_and_intervals_cover():
 
 def test_a_perfect_reward_model_is_right_with_wrong_propensities():
     action, reward, logged, target, truth = world(5, 20_000)
-    result = om.causal.off_policy(
-        om.causal.LoggedDecisions(reward, np.clip(logged * 0.5, 0.01, 1), actions=action),
-        target,
-        predicted=truth,
-        estimators=["ips", "dr"],
-    )
+    half = om.causal.LoggedDecisions(reward, np.clip(logged * 0.5, 0.01, 1), actions=action)
+    with pytest.warns(om.errors.DataWarning, match="propensities are wrong"):
+        result = om.causal.off_policy(half, target, predicted=truth, estimators=["ips", "dr"])
     value = dict(zip(result.table["estimator"], result.table["value"], strict=True))
     assert abs(value["dr"] - true_value()) < 0.03 < abs(value["ips"] - true_value())
     assert "propensities look wrong" in result.verdict
@@ -119,9 +116,9 @@ def test_clipping_is_reported():
 
 def test_choices_without_support_are_counted():
     logged = np.full(2000, 1.0)
-    result = om.causal.off_policy(
-        om.causal.LoggedDecisions(logged, logged, actions=np.zeros(2000, int)), np.tile([0.75, 0.25], (2000, 1))
-    )
+    decisions = om.causal.LoggedDecisions(logged, logged, actions=np.zeros(2000, int))
+    with pytest.warns(om.errors.DataWarning, match="chooses what the log never does"):
+        result = om.causal.off_policy(decisions, np.tile([0.75, 0.25], (2000, 1)))
     assert result.diagnostics["without_support"][0] == pytest.approx(0.25)
     assert "weights average 0.750" in result.verdict
 
@@ -169,7 +166,8 @@ def test_a_value_about_few_people_is_refused():
     assert table.loc["three", ["value", "low", "high", "lift"]].isna().all().all()
     assert table.loc["all", "value"].notna().all()
     assert "fewer than k=5 people" in found.verdict.splitlines()[0]
-    assert om.causal.off_policy(logged, half * (people < 3), k=3).table["value"].notna().all()
+    with pytest.warns(om.errors.DataWarning, match="'target' average 0.0"):  # it is about three people only
+        assert om.causal.off_policy(logged, half * (people < 3), k=3).table["value"].notna().all()
     chosen = om.causal.select_policy(logged, {"three": half * (people < 3)}, n_bootstrap=20)
     assert chosen.table["value"].isna().all()
     few = om.causal.LoggedDecisions(rng.random(3000), half[:3000], people=people[:3000])

@@ -207,3 +207,10 @@ def test_threads_change_nothing_and_progress_is_told(past, method):
     assert told[-1][0] == told[-1][1] == len(told)
     with pytest.raises(ParameterError, match="progress must be"):
         tune(om.EASE(), past, SPACE, progress="yes", **how)
+
+
+def test_a_trial_that_runs_out_of_memory_or_divides_by_zero_ends_no_search():
+    data = om.simulate(n_users=80, n_items=20, days=80, seed=3).dataset()
+    found = om.evaluation.tune(om.ALS(factors=8), data, {"factors": [4, 200_000_000]}, horizon="10D", trials=2, k=5)
+    assert found.trials["error"].ne("").sum() == 1
+    assert found.trials.loc[found.trials["error"] == "", "value"].notna().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,6 +155,7 @@ class Form:
 
 _KINDS: dict[type, Form] = {}
 _NAMES: dict[str, Form] = {}
+_REGISTERING = ("omnireco.files.kinds", "omnireco.live")  # these make omnireco's own kinds known
 
 
 def add_form(form: Form) -> None:
@@ -171,6 +173,8 @@ def all_forms() -> dict[str, Form]:
 
 def form_of(kind: type) -> Form:
     """Return the form of a kind of value."""
+    if kind not in _KINDS and kind.__module__.startswith("omnireco."):
+        _know_our_own()
     if kind not in _KINDS:
         raise Unregistered(kind.__name__)
     return _KINDS[kind]
@@ -185,5 +189,13 @@ def form_named(name: Any) -> Form:
     """Return the form that a header names."""
     demand(type(name) is str, "it holds a kind of value without a name")
     if name not in _NAMES:
+        _know_our_own()
+    if name not in _NAMES:
         raise Unknown(name)
     return _NAMES[name]
+
+
+def _know_our_own() -> None:
+    """Import what registers omnireco's own kinds: nobody need have asked for a file before a value is measured."""
+    for module in _REGISTERING:
+        importlib.import_module(module)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._core.form import Form, Unregistered, form_named, form_of
+from omnireco._core.form import Form, Unregistered, form_named, form_of, has_form
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, demand, fit_size
 
@@ -318,6 +318,9 @@ class Value(Part):
 
 
 def _measured(value: Any) -> Sizes:
+    declared = getattr(type(value), "parts", None)
+    if isinstance(declared, Mapping) and not has_form(type(value)):  # no room of files is imported for a measure
+        return Form(type(value), "").measure(value)
     try:
         return form_of(type(value)).measure(value)
     except Unregistered:  # a value may hold what cannot be saved

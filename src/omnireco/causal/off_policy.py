@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -28,7 +29,7 @@ from omnireco.causal.estimating import (
 )
 from omnireco.causal.logged import LoggedDecisions, logged_decisions
 from omnireco.data.parts import Frame
-from omnireco.errors import EmptyError, ParameterError
+from omnireco.errors import DataWarning, EmptyError, ParameterError
 from omnireco.timing.machines import left_out
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ __all__ = [
     "off_policy",
     "refusal",
     "too_few",
+    "valued",
+    "warn_of_weights",
 ]
 
 _MOST_ACTIONS = 10_000
@@ -138,7 +141,7 @@ class OffPolicy:
             lines.append(self._sentence(found, check["effective"]))
             if not carries_all(check["mips_gap"]):
                 lines[-1] += " mips has no value: actions of one group earn differently, so groups= loses an effect."
-            if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
+            if _implausible(check["mean_weight"], check["mean_weight_se"]):
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
         return "\n".join(lines)
 
@@ -218,6 +221,11 @@ def off_policy(
     EmptyError
         When there is no decision, or all are about fewer than ``k`` people.
 
+    Warns
+    -----
+    DataWarning
+        When weights do not average 1: propensities are wrong, or the policy chooses what the log never does.
+
     Notes
     -----
     With w = target / propensity: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
@@ -272,6 +280,34 @@ def off_policy(
     >>> print(result.verdict.split(",")[0])
     target: better than the policy that made the log
     """
+    found = valued(
+        logged,
+        policy,
+        predicted=predicted,
+        estimators=estimators,
+        clip=clip,
+        least_effective=least_effective,
+        confidence=confidence,
+        groups=groups,
+        k=k,
+    )
+    warn_of_weights(found.diagnostics.itertuples(index=False, name=None), "off_policy")
+    return found
+
+
+def valued(
+    logged: Any,
+    policy: Any,
+    *,
+    predicted: Any = None,
+    estimators: Iterable[str] | None = None,
+    clip: float | None = None,
+    least_effective: float = 1000,
+    confidence: float = 0.95,
+    groups: Any = None,
+    k: int = 5,
+) -> OffPolicy:
+    """Return what :func:`off_policy` returns, of weights that need not average 1."""
     judged = judge(
         logged_decisions(logged, "off_policy"),
         policy,
@@ -386,6 +422,24 @@ def check_frames(rows: list[tuple[Any, ...]], checks: list[tuple[Any, ...]]) -> 
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(_TABLE)), pd.DataFrame(checks, columns=list(_CHECKS))
+
+
+def _implausible(mean: float, error: float) -> bool:
+    """Return whether weights average another number than the 1 that right propensities make."""
+    return abs(mean - 1.0) > 4.0 * error + 1e-6
+
+
+def warn_of_weights(checks: Iterable[Any], where: str) -> None:
+    """Warn where the weights of a policy with a value cannot come from the probabilities of what was chosen."""
+    for name, _, mean, error, *_, refused, _, _, _ in checks:
+        if not refused and _implausible(mean, error):
+            warnings.warn(
+                f"{where}: the weights of {name!r} average {mean:.3f} (standard error {error:.3f}), and with right "
+                "propensities they average 1: the logged propensities are wrong, or the policy chooses what the log "
+                "never does. Values by weighting alone are biased: log the probability of each choice as it was drawn.",
+                DataWarning,
+                stacklevel=4,
+            )
 
 
 def _effective(weight: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from omnireco._core.small import Number, Text, Whole
 from omnireco._kernels.bootstrap import resampled_means
 from omnireco.causal.estimating import ESTIMATORS, ends
 from omnireco.causal.logged import logged_decisions
-from omnireco.causal.off_policy import judge
+from omnireco.causal.off_policy import judge, warn_of_weights
 from omnireco.data.parts import Frame
 from omnireco.errors import ParameterError
 
@@ -167,6 +167,7 @@ def select_policy(
         confidence=confidence,
         k=k,
     )
+    warn_of_weights((check for _, _, check in judged.found), "select_policy")
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     kept = [one for _, one, _ in judged.found if not np.isnan(one.value[estimator])]
     critical = {

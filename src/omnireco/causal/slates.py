@@ -14,7 +14,7 @@ from omnireco._core.frozen import locked
 from omnireco.causal.arrays import LEAST_CHANCE, matrix
 from omnireco.causal.estimating import carries_all, clustered_error, ends, ratios
 from omnireco.causal.logged import check_people
-from omnireco.causal.off_policy import OffPolicy, check_enough, check_frames, refusal, too_few
+from omnireco.causal.off_policy import OffPolicy, check_enough, check_frames, refusal, too_few, warn_of_weights
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 
@@ -207,6 +207,7 @@ def off_policy_slates(
         "target", effective, whole.mean(), clustered_error(whole, cluster, n_people), whole.max(), 0.0, np.nan, refused,
         np.nan, np.nan, gap,
     )  # fmt: skip
+    warn_of_weights([check], "off_policy_slates")
     table, checks = check_frames(rows, [check])
     return OffPolicy(table, checks, base, n, n_people, confidence)
 

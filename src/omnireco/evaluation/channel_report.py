@@ -401,7 +401,9 @@ def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, parts: Any, k:
     table["share_of_people"] = table["people"] / np.maximum(1, people[which])
     table["share_of_value"] = np.divide(table["value"], spent[which], out=np.zeros(len(table)), where=spent[which] != 0)
     someone = (table.groupby("group")["people"].transform("sum") > 0).to_numpy()
-    table = _of_groups(table.drop(columns="group"), k, (names.size,), (0,), ("segment", "channel"))
+    keep = ("segment", "channel")
+    table = _of_groups(table.drop(columns="group"), k, (names.size,), (0,), keep)
+    table = hidden(table, _of_few(code, k, names.size)[which], keep)
     table = table[someone].reset_index(drop=True)
     return table if parts is not None else table.iloc[:0]
 
@@ -426,11 +428,19 @@ def _segments_over_time(
     table.insert(1, "whole", start + period <= log.end_us)
     table.insert(2, "segment", names[which % names.size])
     table["share_of_people"] = table["people"] / np.maximum(1, people[which])
-    someone = people[which] > 0
+    few = _of_few(code, k, names.size)[which % names.size]
+    someone = (people[which] > 0) | few  # that a row is missing would tell when somebody was away
     keep = ("period_start", "whole", "segment", "channel")
     table = _of_groups(table.drop(columns="group"), k, (n, names.size), (0, 1), keep)
+    table = hidden(table, few, keep)
     table = table[someone].reset_index(drop=True)
     return table if parts is not None else table.iloc[:0]
+
+
+def _of_few(code: np.ndarray, k: int, n: int) -> np.ndarray:
+    """Return which segments have fewer than k people: that they did nothing is about somebody too."""
+    size = np.bincount(code, minlength=n)
+    return np.asarray((size > 0) & (size < k))
 
 
 def _grouped(log: EventLog, group: np.ndarray, n_groups: int, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:

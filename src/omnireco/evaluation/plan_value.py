@@ -13,7 +13,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.units import HOUR_US
 from omnireco.causal.estimating import clustered_error
 from omnireco.causal.logged import LoggedDecisions
-from omnireco.causal.off_policy import OffPolicy, off_policy
+from omnireco.causal.off_policy import OffPolicy, valued
 from omnireco.data.clock import local_us
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.messages import NEVER, MessageLog
@@ -136,7 +136,7 @@ def plan_value(
     importance = (n_planned / np.maximum(1, n_logged))[sent.user[kept]]
     people = sent.users.ids[sent.user[kept]]
     part = LoggedDecisions(logged.rewards[kept], logged.propensity[kept], people=people, n_machine=logged.n_machine)
-    found = off_policy(
+    found = valued(
         part,
         {"plan": share * importance / importance.max()},
         estimators=["snips"],

@@ -65,7 +65,8 @@ class Funnel:
     def __repr__(self) -> str:
         ends = self.table["share_of_start"].iloc[-1]
         share = "too few people" if np.isnan(ends) else f"{100 * ends:.1f} % reach the end"
-        waiting = count_of(len(self.waiting), "person", "people")
+        few = 0 < len(self.waiting) < self.k
+        waiting = f"fewer than {self.k} people" if few else count_of(len(self.waiting), "person", "people")
         return f"Funnel({count_of(len(self.table), 'step')}, {share}, {waiting} waiting)"
 
     def to_frame(self) -> pd.DataFrame:

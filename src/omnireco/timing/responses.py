@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -13,11 +14,12 @@ from omnireco.data.frames.dates import are_midnights
 from omnireco.data.holidays import hour_of_week
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE
+from omnireco.errors import DataWarning
 from omnireco.timing.activity import ActivityModel
 from omnireco.timing.departures import Sent
 from omnireco.timing.forgetting import recency
 
-__all__ = ["ANSWERED", "BASIS", "basis_of", "sent_on"]
+__all__ = ["ANSWERED", "BASIS", "basis_of", "sent_on", "warn_of_contradicted"]
 
 BASIS = ("assumed", "activity", "answers", "randomised answers")
 """What the hours of a channel may rest on."""
@@ -25,6 +27,9 @@ _ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
 _CHUNK = 1 << 16  # messages at a time: what is between the steps stays in the cache
 _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
+_MOST = 0.05  # share of a channel's messages above which one person may hold too many of them
+_TIMES = 4.0  # the mean number of messages a person, above which such a person counts for no more
+_DEVIATIONS = 4.0  # by which there are fewer messages against the odds than their propensities say
 
 
 def answers_are_dates(at: np.ndarray) -> bool:
@@ -66,10 +71,38 @@ def sent_on(
         hour[:] = NONE
     recent = recency(at, hour, answered)
     weight = recent
-    if messages.propensity is not None and n:
+    if messages.propensity is not None and n and not contradicted(messages.propensity[rows]):
         weight = recent * _weights(messages.propensity[rows], hour)
+    weight = weight * _alike(person)
     age, watched = watched, watched if expiry is None else np.minimum(watched, expiry)
     return Sent(person, code, hour, answered, delay, watched, weight, recent, age)
+
+
+def _alike(person: np.ndarray) -> np.ndarray | float:
+    """Return the weight of each message by how many its reader has: everybody's hours are not those of one person."""
+    count = np.bincount(person) if person.size else np.zeros(1)
+    most = max(_TIMES * person.size / max(int((count > 0).sum()), 1), _MOST * person.size)
+    if count.max() <= most:
+        return 1.0
+    return np.asarray(np.minimum(1.0, most / np.maximum(count, 1))[person])
+
+
+def expected_against(chosen: np.ndarray) -> float:
+    """Return how many messages must have been drawn against the odds, by those drawn with them."""
+    with_odds = chosen[chosen > 0.5]
+    return float(((1.0 - with_odds) / with_odds).sum())
+
+
+def contradicted(chosen: np.ndarray) -> bool:
+    """Return whether propensities, of what was chosen, cannot be those of the choices.
+
+    Where an option of probability ``p > 1/2`` was drawn, others were drawn ``(1 - p) / p`` times as often, at odds
+    below 1/2: their expected number is known without knowing the options.
+    """
+    known = chosen[np.isfinite(chosen)]
+    against = (1.0 - known[known > 0.5]) / known[known > 0.5]
+    variance = float(against.sum() + against @ against)
+    return bool((known <= 0.5).sum() < against.sum() - _DEVIATIONS * np.sqrt(variance))
 
 
 def _weights(chosen: np.ndarray, hour: np.ndarray) -> np.ndarray:
@@ -85,6 +118,20 @@ def _weights(chosen: np.ndarray, hour: np.ndarray) -> np.ndarray:
     return np.asarray(weight * weight.sum() / (weight**2).sum())
 
 
+def warn_of_contradicted(messages: MessageLog, rows: np.ndarray, channel: str) -> None:
+    """Warn where propensities of a channel cannot be those of its messages."""
+    if messages.propensity is not None and contradicted(messages.propensity[rows]):
+        chosen = messages.propensity[rows]
+        warnings.warn(
+            f"SendTime: propensities on {channel!r} are not those of its messages: by those above 0.5, at least "
+            f"{expected_against(chosen):,.0f} messages were drawn with 0.5 or less, and {(chosen <= 0.5).sum():,} are "
+            "in the log. They are left out. Log the probability of what was drawn, as best(..., explore=) gives it, or "
+            "drop the column: frame.drop(columns='propensity').",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
 def basis_of(sent: Sent, messages: MessageLog, rows: np.ndarray, profile: ActivityModel) -> int:
     """Return what the hours of a channel rest on."""
     if int((sent.answered & (sent.hour >= 0)).sum()) < _ANSWERS:
@@ -92,4 +139,8 @@ def basis_of(sent: Sent, messages: MessageLog, rows: np.ndarray, profile: Activi
     if messages.propensity is None:
         return ANSWERED
     chosen = messages.propensity[rows]
-    return _RANDOMISED if np.isfinite(chosen).all() and (chosen < 1.0).any() else ANSWERED
+    drawn = sent.answered & (sent.hour >= 0) & (chosen <= 0.5)  # answers that a sender who never draws had not got
+    often = np.isfinite(chosen).all() and (chosen < 1.0).mean() >= 0.5
+    if not often or int(drawn.sum()) < _ANSWERS or contradicted(chosen):
+        return ANSWERED
+    return _RANDOMISED

@@ -69,7 +69,7 @@ from omnireco.timing.departures import (
 )
 from omnireco.timing.explore import Exploration
 from omnireco.timing.machines import left_out
-from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
+from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on, warn_of_contradicted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +177,11 @@ class SendTime(Estimator):
         SchemaError
             When the data has no events or no audience, or what ``answers`` names is not in it.
 
+        Warns
+        -----
+        DataWarning
+            When the propensities of a channel are not those of its messages.
+
         Notes
         -----
         Per channel, with the probability ``1 - exp(-rate)``: (1) the effect decay of a message (an e-folding time),
@@ -189,7 +194,9 @@ class SendTime(Estimator):
         predicted for messages left out. The probabilities of a channel's messages add up to its responses.
 
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
-        Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
+        Propensities weigh messages by their inverse within each hour of sending; those that contradict themselves (too
+        few messages drawn against the odds) are left out, with a ``DataWarning``. Somebody with over 5 % of a channel's
+        messages counts for everybody's hours as four people do at most. An hour of the day counts as tried
         when five responses were expected of the messages sent in it; the excess of another hour over the usual rate is
         shrunk by its uncertainty, and what exceeds the best hour tried has hardly any weight. Messages decay with a
         half-life when that predicts the last quarter of the channel's responses better. Response times that are all
@@ -226,8 +233,9 @@ class SendTime(Estimator):
             sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
             basis = basis_of(sent, messages, rows, profile)
             kind = None if messages.kind is None else messages.kind[rows]
-            del rows  # as long as the messages
             name = str(messages.channels.ids[code])
+            warn_of_contradicted(messages, rows, name)
+            del rows  # as long as the messages
             part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
             of_kinds = _hours_of_kinds(part, sent, kind, messages)
             part = part._replace(log_expected=np.empty(0))  # as long as the messages

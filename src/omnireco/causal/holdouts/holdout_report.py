@@ -30,6 +30,7 @@ from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.messages import MessageLog
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
@@ -141,7 +142,7 @@ class HoldoutReport:
         >>> import omnireco as om
         >>> data = om.simulate(n_users=300, n_items=20, days=60, seed=1).dataset()
         >>> drawn = om.causal.Holdout.draw(data.users, share=0.5, seed=7)
-        >>> report = holdout_report(drawn, data, start="2025-02-01", within="14D")
+        >>> report = holdout_report(drawn, data.events, start="2025-02-01", within="14D")
         >>> report.lift_tests("email", spend=40.0, outcome="converted").to_frame()["spend"].tolist()
         [40.0]
         """
@@ -252,7 +253,7 @@ def holdout_report(
     Warns
     -----
     DataWarning
-        When few people make most of the difference in value (``skewed``).
+        When few people make most of the difference in value (``skewed``), or people held out got messages.
 
     Notes
     -----
@@ -278,7 +279,7 @@ def holdout_report(
     >>> import omnireco as om
     >>> data = om.simulate(n_users=300, n_items=20, days=60, seed=1).dataset()
     >>> drawn = om.causal.Holdout.draw(data.users, share=0.3, seed=7)
-    >>> report = holdout_report(drawn, data, start="2025-02-01", within="14D")
+    >>> report = holdout_report(drawn, data.events, start="2025-02-01", within="14D")
     >>> report.table["outcome"].tolist(), report.verdict.split(":")[0]
     (['converted', 'conversions', 'value'], 'no effect shown')
     """
@@ -343,8 +344,28 @@ def holdout_report(
             DataWarning,
             stacklevel=3,
         )
+    _warn_of_leaks(holdout, known.messages, begin, begin + span, k)
     _log.info("holdout_report: %d treated, %d held out", *sizes)
     return report
+
+
+def _warn_of_leaks(holdout: Holdout, messages: MessageLog | None, start: int, end: int, k: int) -> None:
+    """Warn when people who were held out got messages all the same."""
+    if messages is None:
+        return
+    inside = messages.user[(messages.sent_at >= start) & (messages.sent_at < end)]
+    reached = np.unique(match(holdout.users, messages.users, ("holdout", "messages"))[inside])
+    leaked = int(holdout.held[reached[reached != NONE]].sum())
+    if leaked:
+        number = f"{leaked:,}" if leaked >= k else f"fewer than {k}"
+        warnings.warn(
+            f"holdout_report: {number} of {int(holdout.held.sum()):,} people held out got messages between start and "
+            "the end of the window. The effect is that of being in a group, and less than that of messages. Keep them "
+            "out of every plan (om.plan(..., holdout=plan.holdout)); where those messages were of another kind, "
+            "leave them out of the data: om.Dataset(events).",
+            DataWarning,
+            stacklevel=4,
+        )
 
 
 _NUMBERS = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_integer, check_kind, check_names, count_of
+from omnireco._core.checks import check_duration, check_integer, check_kind, check_names, count_of, from_microseconds
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Text, Whole
@@ -20,7 +20,7 @@ from omnireco.data.events import rows_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, match
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.cards.measures import GUIDE, Measured, Settings, measured
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def scorecard(
     segments : frame, optional
         Columns ``user_id`` and ``segment``, one row per person.
     every : str or timedelta, optional
-        Length of the periods of ``over_time``, counted back from the end.
+        Length of the periods of ``over_time``, counted back from the end. One without any event has no row.
     k : int
         Smallest number of people behind a number that is shown, and on either side of a share: 1 of 300 would single
         somebody out, 0 of 300 does not.
@@ -337,8 +337,7 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
     if every is None:
         return pd.DataFrame(columns=columns)
     length = check_duration(every, "every")
-    first = None if data.events is None or not len(data.events) else data.events.at
-    start = data.end_us if first is None else int(first[0])
+    start = data.end_us if data.events is None or not len(data.events) else int(data.events.at.min())
     n = int((data.end_us - start) // length)
     if not 0 < n <= _MOST_PERIODS:
         raise ParameterError(
@@ -347,7 +346,11 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
         )
     rows = []
     plain = _resolved(data)
-    for cut in plain.rolling(horizon=every, n=n):
+    for back in range(n, 0, -1):
+        try:
+            cut = plain.split(from_microseconds(data.end_us - back * length), horizon=every)
+        except EmptyError:  # nothing happened in it
+            continue
         own = how._replace(identities=None, as_given=None)
         rows += [
             (cut.later.end, one.key, one.channel, one.value, one.people, one.few)

@@ -223,6 +223,10 @@ def tune(
     return result
 
 
+_FAILURES = (OmnirecoError, ArithmeticError, MemoryError, RuntimeError, ValueError)
+"""What a trial may fail by, without an end to the others."""
+
+
 class _Runs:
     """What was tried so far on the window that chooses."""
 
@@ -273,7 +277,7 @@ class _Runs:
             try:
                 estimator = self.default.replace(**setting)
                 found = self.values(estimator, cut or self.cut, 1 if len(asked) > 1 else None)
-            except OmnirecoError as error:
+            except _FAILURES as error:
                 return estimator, float("nan"), 0, type(error).__name__
             finally:
                 self.told()
