@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -117,6 +118,8 @@ class OffPolicy:
     def _repr_html_(self) -> str:
         words = "".join(f"<p>{line}</p>" for line in self.verdict.splitlines())
         return words + self.table.to_html(index=False, float_format="{:.4f}".format)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

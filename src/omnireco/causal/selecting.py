@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, check_mapping, count_of
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -69,6 +70,8 @@ class PolicyChoice:
             f"PolicyChoice({found}, of {count_of(len(self.table), 'policy', 'policies')} by {self.estimator}, "
             f"{count_of(self.rows, 'decision')} of {count_of(self.people, 'person', 'people')})"
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -456,6 +457,8 @@ class CreativeModel:
         found = np.full(len(touches), np.nan)
         found[shown] = 1.0 / (1.0 + np.exp(-self._scores(creative[:, None], person)[0][:, 0]))
         return found
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside the effect of its tags."""

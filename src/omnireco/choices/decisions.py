@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers, probabilities
 from omnireco.data.parts import Ids
@@ -69,6 +70,8 @@ class Decisions:
         found[first >= 0] = self.arms.decode(first[first >= 0])
         return found
 
+    __arrow_c_stream__ = arrow_stream
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per decision and slot: ``decision_id rank arm_id propensity score``, without empty slots."""
         import pandas as pd
@@ -128,6 +131,8 @@ class CreativeChoices:
 
     def __repr__(self) -> str:
         return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_kind, check_names, count_of, name_rows
 from omnireco._core.parts import Cuts, Maybe, Part, Parts, Scope, Sizes, coded, declare, demand, flags, instants, typed
 from omnireco._core.small import Value
@@ -298,6 +299,8 @@ class Audience:
             consent_at = oldest
         known = consent, reachable, attributes, consent_at, self.quality, self.holidays
         return Audience(users, zones, zone, self.channels, *known)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame, in the columns that :meth:`from_frame` takes."""

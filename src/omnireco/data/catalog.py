@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of, name_rows
 from omnireco._core.parts import NEVER, Maybe, Parts, flags, freeze, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -142,6 +143,8 @@ class Catalog:
         facts = ("category", "name", "price", "margin", *_WINDOW, "hidden")
         known = [name for name in facts if getattr(self, name) is not None]
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the items as a pandas frame, in the columns that :meth:`from_frame` takes."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_mapping, count_of, shown
 from omnireco._core.parts import Array, Parts, coded, declare
 from omnireco._core.units import DAY_US, EPOCH_DAY
@@ -143,6 +144,8 @@ class Holidays:
     def __repr__(self) -> str:
         when = f", {_date(self.day.min())} to {_date(self.day.max())}" if len(self) else ""
         return f"Holidays({count_of(len(self), 'holiday')}, {count_of(len(self.zones), 'zone')}{when})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per holiday: ``timezone date``."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, declare
@@ -540,6 +541,8 @@ class Interactions:
     def to_scipy(self) -> sp.csr_matrix:
         """Return a writable copy of the matrix."""
         return self.csr.copy()
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the cells as a pandas frame: user_id, item_id, weight, and target where there are targets."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, count_of, from_microseconds, name_rows
 from omnireco._core.parts import Maybe, Parts, coded, declare, instants, probabilities
 from omnireco._core.small import INSTANT, Value
@@ -267,6 +268,8 @@ class MessageLog:
         users, user, _ = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))
         log = replace(self, users=users, user=user)
         return log._rows(_sent_order(log))
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the messages as a pandas frame, in the columns that :meth:`from_frame` takes."""

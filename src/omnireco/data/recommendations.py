@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_k, count_of, shown
 from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Text
@@ -156,6 +157,8 @@ class Recommendations:
     def take(self, codes: np.ndarray) -> Recommendations:
         """Return some rows by code, in the order given."""
         return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes], self.key)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: user_id (or what ``key`` says), item_id, rank (from 1), score; padding is dropped."""

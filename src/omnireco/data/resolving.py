@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco.data.vocabulary import Vocabulary, distinct_integers
 from omnireco.errors import ParameterError
 
@@ -64,6 +65,8 @@ class ResolveReport:
     joined_people: int
     cross_channel_before: int
     cross_channel_after: int
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the counts as a frame of one row."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_flag, check_k, check_known, count_of, shown
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
@@ -62,6 +63,8 @@ class ChannelComparison:
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().round(4).to_html(index=False))
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel of the truth, model, metric and k.

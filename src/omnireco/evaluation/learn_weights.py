@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_array,
     check_flag,
@@ -126,6 +127,8 @@ class LearnedWeights:
 
         text = f"<p>{escape(repr(self))}; split {self.split}.</p><p>{escape(repr(self.weights))}</p>"
         return text + (self.to_frame().to_html(index=False) if self.signal else "")
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel: channel, what it adds to the metric, low, high, and whether that is signal."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, count_of, shown
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, numbers
@@ -166,6 +167,8 @@ class Report:
             f" <b>Sampled metrics</b>: lists hold only the truth and {self.negatives} random items, which can put "
             "models in another order than all items do (Krichene and Rendle, KDD 2020)."
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per model, metric and k.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_known, check_names, count_of, shown
 from omnireco._core.parts import Array, Maybe, Parts, coded, freeze, instants, probabilities
 from omnireco._core.small import INSTANT, Each, Settings, Text
@@ -319,6 +320,8 @@ class Identities:
                 "status": np.array(STATUS, object)[self.status],
             }
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per known id: ``person_id``, ``kind``, ``id``."""

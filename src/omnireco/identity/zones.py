@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_instant,
     check_instants,
@@ -295,6 +296,8 @@ class ZonePosterior:
         filled = given[audience.zone].astype(np.int32)
         filled[sure] = names.codes(self.zones.ids)[self.zone[self.indptr[self.row[code[sure]]]]]
         return replace(audience, zones=names, zone=filled)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id timezone probability`` as a pandas frame, the most probable zone first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_duration,
     check_flag,
@@ -294,6 +295,8 @@ class FollowUpsModel:
             best = mine[self.low[mine] > 1][:k] if significant_only else mine[:k]
             codes[row, : best.size], scores[row, : best.size] = self.following[best], self.low[best]
         return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: item_id next_item_id people bought lift low high, surest lifts first."""

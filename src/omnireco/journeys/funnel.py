@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_instant, check_integer, check_known, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -68,6 +69,8 @@ class Funnel:
         few = 0 < len(self.waiting) < self.k
         waiting = f"fewer than {self.k} people" if few else count_of(len(self.waiting), "person", "people")
         return f"Funnel({count_of(len(self.table), 'step')}, {share}, {waiting} waiting)"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table of steps."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_duration,
     check_integer,
@@ -285,6 +286,8 @@ class ReturnsModel:
             "last, "
             f"{checked})"
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the hazard: ``hours_from hours_to visits_per_day`` as a pandas frame."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -140,7 +140,8 @@ def rules_now(rules: Iterable[Eligibility], person: Person, now: int) -> list[El
     found = []
     for rule in rules:
         if isinstance(rule, CoolDown) and isinstance(rule.log, MessageLog):
-            rule = replace(rule, log=messages_of(person.user, person.messages(now), now, none=True))
+            sent = messages_of(person.user, person.messages(now), now, none=True)
+            rule = replace(rule, log=cast(MessageLog, sent))
         elif isinstance(rule, (CoolDown, ServiceWindow, NotDisliked)):
             kinds = [*(rule.events or ()), *((rule.undone or ()) if isinstance(rule, NotDisliked) else ())]
             rule = replace(rule, log=log_of(person.user, person.before(now), (kinds, ())))

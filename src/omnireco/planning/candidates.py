@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_flag, check_kind, check_one_or_more, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
@@ -407,6 +408,8 @@ class Candidates:
         ]
         made = f"; values of {self.made_of}" if self.made_of != "given" else ""
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)}{made})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the touches as a pandas frame with the columns that from_frame takes, and ``send_at_local``.

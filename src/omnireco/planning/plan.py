@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
@@ -173,6 +174,8 @@ class Plan:
             if count or name in found:
                 found[name] = found.get(name, 0) + int(count)
         return found
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return what to send, in the order (send_at, user), as a pandas frame.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_number, plain_name
 from omnireco._core.compute import Progress, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
@@ -247,6 +248,8 @@ class FatigueModel:
         )
         machines = left_out(self.n_machine)
         return f"FatigueModel(half-life {self.half_life_us / DAY_US:.3g} days, {found or 'no messages'}{machines})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``channel coefficient low high unsubscribe messages`` as a pandas frame."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_names
 from omnireco._core.compute import Progress, ticker
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -86,6 +87,8 @@ class Reproduction:
         from html import escape
 
         return f"<p>{escape(repr(self))}</p><p>{escape(self.source)}</p>{self.to_frame().round(4).to_html(index=False)}"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per model: model, by, each metric, low and high of the last one, seconds to fit, setting."""

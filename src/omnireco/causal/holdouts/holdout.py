@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, flags
@@ -155,6 +156,8 @@ class Holdout:
             f"Holdout({count_of(int(self.held.sum()), 'person', 'people')} of {len(self):,} held out, share "
             f"{self.share:g}, experiment {shown(self.experiment)})"
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id group propensity``: the group of everybody, and the probability of being in it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -104,6 +105,8 @@ class HoldoutReport:
 
     def _repr_html_(self) -> str:
         return f"<p>{self.verdict}</p><p>{CAVEAT}</p>" + self.table.to_html(index=False, float_format="{:.4g}".format)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_array,
     check_duration,
@@ -81,6 +82,8 @@ class SwitchbackReport:
             f"{row['high']:+.4g}) {row['outcome']} per hour)"
         )
 
+    __arrow_c_stream__ = arrow_stream
+
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
         return self.table.copy()
@@ -119,6 +122,8 @@ class Switchback:
             f"Switchback({count_of(self.on.size, 'block')} of {self.length_us / HOUR_US:g} hours, the first "
             f"{self.washout_us / HOUR_US:g} of each not counted)"
         )
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``start_at counted_from end_at on propensity``: when messages are on, a row per block."""

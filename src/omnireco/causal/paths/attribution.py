@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -105,6 +106,8 @@ class Attribution:
     def caveat(self) -> str:
         """What attribution does not say."""
         return CAVEAT
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, count_of, name_rows
 from omnireco._core.parts import Parts, declare, instants, numbers
 from omnireco._core.small import Each, Text
@@ -117,6 +118,8 @@ class LiftTests:
 
     def __repr__(self) -> str:
         return f"LiftTests({count_of(len(self), 'test')} of {count_of(len(set(self.channel)), 'channel')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the columns that ``from_frame`` takes."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -73,6 +74,8 @@ class ContactEffects:
         per = self.table.drop_duplicates("contacted")
         n = count_of(len(per), "channel")
         return f"ContactEffects({n} of contact, {per['decisions'].sum():,} decisions)"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -90,6 +91,8 @@ class Displacement:
     def __repr__(self) -> str:
         found = "refused" if self.refused else f"{self.effect:+.4g} ({self.low:+.4g} to {self.high:+.4g})"
         return f"Displacement({self.channel} for {self.outcome}: {found}, {count_of(self.n_adopters, 'adopter')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_known, check_number, check_numbers, count_of
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, numbers, probabilities
@@ -113,6 +114,8 @@ class BudgetPath:
         found = {name: float(np.interp(spent, self.budget, getattr(self, name))) for name in names}
         shares = {arm: float(np.interp(spent, self.budget, self.share[:, at])) for at, arm in enumerate(self.arms)}
         return {"budget": spent} | found | shares
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the path as a frame: ``budget price predicted gain low high single lift lift_low lift_high``."""

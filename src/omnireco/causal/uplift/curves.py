@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, check_known, check_number, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, numbers, probabilities
@@ -144,6 +145,8 @@ class UpliftCurve:
         at = MEASURES.index(measure)
         low, high = percentile_interval((self.draws[:, at] - other.draws[:, at])[:, None], self.confidence)
         return float(self.value[at] - other.value[at]), float(low[0]), float(high[0])
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the measures as a frame: ``arm measure value low high``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Text, Whole
@@ -53,6 +54,8 @@ class Effects:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + str(self.table.to_html(index=False, float_format="{:.5g}".format))
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_known, check_mapping, check_number, count_of
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Maybe, Parts, flags, freeze, numbers, probabilities
@@ -338,6 +339,8 @@ class UpliftModel:
         users, effect = self.read(data)
         usual = self.average().table["effect"].to_numpy(np.float64)
         return Increments(users, self.arms, effect, usual, timing)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return :meth:`average` as a frame."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -316,6 +317,8 @@ class Requests:
         closed_at = None if self.closed_at is None else self.closed_at[rows]
         some = self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels
         return Requests(*some, given, exclude, self.key, self.data, closed_at)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: request_id, user_id, timestamp and the context columns."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_names, count_of, shown
 from omnireco._core.parts import Array, Maybe, Parts, Record, freeze
 from omnireco._core.small import Each, Text, Whole
@@ -133,6 +134,8 @@ class QualityReport:
         wanted = self._wanted(problems)
         found = [one.rows for one in self.findings if one.problem in wanted]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per finding: problem, column, rows, people, first_rows, dropped, what, fix."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_known, check_mapping, check_number, count_of, name_rows
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco.data.dataset import dataset_of
@@ -156,6 +157,8 @@ class UserAmounts:
 
     def __repr__(self) -> str:
         return f"UserAmounts({count_of(len(self), 'user')}, {self.amount.sum():,.6g} in all)"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id amount``."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of, name_rows
 from omnireco._core.parts import Parts, coded, declare, numbers
 from omnireco.data.frames.columns import open_frame
@@ -118,6 +119,8 @@ class StockLevels:
     def __repr__(self) -> str:
         sizes = count_of(len(self.items), "item"), count_of(len(self.stores), "store")
         return f"StockLevels({', '.join(sizes)}, {self.pieces.sum():,.6g} pieces)"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``item_id store_id pieces``."""

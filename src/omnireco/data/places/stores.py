@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_integer,
     check_kind,
@@ -247,6 +248,8 @@ class Shops:
     def __repr__(self) -> str:
         return f"Shops({count_of(len(self), 'store')}, {np.unique(self.store).size:,} with opening hours)"
 
+    __arrow_c_stream__ = arrow_stream
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per shop: ``store_id timezone``, and ``latitude longitude`` where known."""
         import pandas as pd
@@ -297,6 +300,8 @@ class Nearby:
     def __repr__(self) -> str:
         people, shops = count_of(len(self.users), "user"), count_of(len(self.stores), "store")
         return f"Nearby({people}, {self.store.shape[1]} of {shops} each)"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id store_id distance_km``, the nearest first."""

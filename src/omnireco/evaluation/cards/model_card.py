@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_kind, check_names, count_of, from_microseconds, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -85,6 +86,8 @@ class ModelCard:
     def __repr__(self) -> str:
         measured = f"{count_of(len(self.metrics), 'number')}, split {self.split}" if self.split else "not measured"
         return f"ModelCard({self.title}: {measured}, {count_of(len(self.limits), 'limit')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the metrics."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_integer, check_kind, check_names, count_of, from_microseconds
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -90,6 +91,8 @@ class Scorecard:
         unknown = self.table[status.str.startswith("not measured")]["key"].nunique()
         worse = int((self.table["trend"] == "worse").sum())
         return f"Scorecard({count_of(keys, 'measure')}, {unknown} not measured, {worse} worse, until {self.until})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_k, check_mapping, check_one_or_more, count_of, shown
 from omnireco._core.compute import in_parallel
 from omnireco._core.contract import says_the_line
@@ -84,6 +85,8 @@ class Backtest:
     def _repr_html_(self) -> str:
         table: str = self.leaderboard.to_html(index=False, float_format="{:.4f}".format)
         return f"<p>{self!r}</p>{table}"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the leaderboard."""

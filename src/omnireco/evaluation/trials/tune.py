@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_k, count_of, require
 from omnireco._core.compute import Progress, check_progress, in_parallel, ticker
 from omnireco._core.contract import says_the_line
@@ -89,6 +90,8 @@ class Tuned:
     def __repr__(self) -> str:
         found = "a gain" if self.gained else "the default wins"
         return f"Tuned({found}, {self.gain:+.4f} {self.metric}, {count_of(self.n_trials, 'trial')}, {self.estimator!r})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the trials."""

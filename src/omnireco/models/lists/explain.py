@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_kind, count_of, shown
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.small import Each, Text
@@ -77,6 +78,8 @@ class Explanations:
 
     def __repr__(self) -> str:
         return f"Explanations({count_of(self.contribution.size, 'contribution')}, {count_of(len(self.users), 'user')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, because_item_id, channel, age, contribution: largest first for each item shown.

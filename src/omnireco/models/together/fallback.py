@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_flag, check_integer, check_k, count_of, shown
 from omnireco._core.compute import Progress, track
 from omnireco._core.contract import says_the_line
@@ -229,6 +230,8 @@ class FallbackLists:
         counts = np.bincount(self.step[self.step != NONE], minlength=len(self.steps))
         answered = ", ".join(f"{name} {n:,}" for name, n in zip(self.steps, counts, strict=True))
         return f"FallbackLists({count_of(len(self.lists), 'user')}: {answered})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, rank, score, and step: the name of the one that served the user."""

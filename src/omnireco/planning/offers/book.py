@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of, name_rows
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -125,6 +126,8 @@ class Offers:
 
     def __repr__(self) -> str:
         return f"Offers({count_of(len(self), 'offer')})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per offer, in the columns that :meth:`from_frame` takes."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of
 from omnireco._core.parts import Array, Parts, declare
 from omnireco._core.small import Plain
@@ -78,6 +79,8 @@ class OfferAudit:
         right = f"{self.counts[:, 0].sum() / n:.1%}".replace("%", " %") if n else "none"
         two = f"{self.saw_two:,} {'person' if self.saw_two == 1 else 'people'} saw two offers"
         return f"OfferAudit({n:,} shown to {count_of(self.people, 'person', 'people')}, {right} as promised, {two})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel: ``channel shown``, and a column for each verdict; small cells are missing."""

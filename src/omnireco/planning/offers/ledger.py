@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_array, check_instant, check_kind, check_known, count_of, from_microseconds
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco._core.small import Text
@@ -333,6 +334,8 @@ class OfferLedger:
         noun = "user" if self.by == "user_id" else self.by
         whom = count_of(len(self.whom), noun)
         return f"OfferLedger({count_of(len(self), 'offer')} promised, to {whom})"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per promise: who (``by``), ``offer_id price valid_from valid_until``."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
@@ -70,6 +71,8 @@ class Saved:
     def _repr_html_(self) -> str:
         table: str = self.curve.to_html(index=False, float_format="{:.3f}".format)
         return f"<p>{self!r}</p>{table}"
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curve."""
