@@ -296,7 +296,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "displacement": lambda: om.causal.displacement(world().log, channel="web", on="store", period="10D"),
     "contact effects": lambda: om.causal.contact_effects(_contacts(), world().log),
     "off-policy": lambda: off_policy(
-        om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4)
+        om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.5)
     ),
     "experiment": lambda: _experiment(),
     "uplift model": lambda: _uplift(),
@@ -305,7 +305,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "budget path": lambda: om.causal.budget_path(np.ones((400, 2)), _experiment(), costs={"a": 1.0, "b": 2.0}, n_bootstrap=9),
     "logged slates": lambda: om.causal.LoggedSlates([[1.0, 0.0], [0.0, 0.0]], np.full((2, 2), 0.5), people=["b", "a"]),
     "off-policy of lists": lambda: om.causal.off_policy_slates(om.causal.LoggedSlates(np.ones((2000, 2)), np.full((2000, 2), 0.9)), np.full((2000, 2), 0.9)),
-    "policy choice": lambda: om.causal.select_policy(om.causal.LoggedDecisions(np.arange(2000) % 2, np.full(2000, 0.5)), {"a": np.full(2000, 0.4)}, n_bootstrap=20),
+    "policy choice": lambda: om.causal.select_policy(om.causal.LoggedDecisions(np.arange(2000) % 2, np.full(2000, 0.5)), {"a": np.full(2000, 0.5)}, n_bootstrap=20),
     "backtest": lambda: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(world().log), horizon="14D", n=1, k=3),
     "tuned": lambda: om.evaluation.tune(om.EASE(), om.Dataset(world().log), {"regularization": [3.0]}, horizon="14D", trials=1, k=3),
     "scorecard": lambda: om.evaluation.scorecard(om.Dataset(world().log, messages=world().sent, audience=world().audience), every="14D"),
