@@ -1,11 +1,21 @@
 """What holds for every test: no time limit, the same draws in every run of CI, all cores for the whole suite."""
 
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("omnireco", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("omnireco")
+
+
+@pytest.fixture(autouse=True)
+def _no_picture_is_left_open():
+    """Close what a test has drawn: pyplot keeps every figure, and warns of many."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 def pytest_xdist_auto_num_workers(config):

@@ -49,7 +49,9 @@ def models(folder, n_items):
     found = {}
     for number in range(3):
         factors = np.random.default_rng(number).standard_normal((n_items, FACTORS)).astype(np.float32) / 8
-        model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=weights))
+        model = om.models.FactorModel.from_arrays(
+            factors, items=ids, estimator=om.ALS(weights=weights, unobserved_weight=0.1)
+        )
         until = EPOCH + dt.timedelta(days=number)
         found[until] = Snapshot(model, known_until=until)
         found[until].save(folder / f"model-{number}.omnireco")

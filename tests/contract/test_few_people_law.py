@@ -25,6 +25,7 @@ EXEMPT = {
     "nudges": "one row a person, for reminders",
     "evaluate": "keeps a value per person for paired tests; a working value, no report about people",
     "small_space": "settings to try",
+    "card": "counts, and a report of evaluate; fewer than k people are refused in test_model_card",
     "learn_weights": "weights of events, judged as by evaluate",
     "learn_blend": "weights of models, judged as by evaluate",
     "compare_channels": "the report of evaluate by channel",

@@ -52,7 +52,7 @@ NAMED = {
     "files": "files are named, so that somebody finds them",
     "records": "a text is the path of a file",
 }
-LABELS = {"title", "label"}  # text that a caller puts into a picture
+LABELS = {"title", "label", "limits", "event_type"}  # text that a caller puts into a picture, a page or a record
 TABLES = (pd.DataFrame, pd.Series, pd.Index, np.ndarray, str, bytes, dict, list, tuple)
 
 

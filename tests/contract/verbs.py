@@ -62,6 +62,7 @@ CODED = frozenset(
         "ItemModel",
         "LazyEvents",
         "LearnedBlend",
+        "ModelCard",
         "LearnedWeights",
         "LiveBandit",
         "MessageLog",
@@ -549,7 +550,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "LoggedSlates": lambda w: _slates(),
     "LoggedDecisions": lambda w: _two_loggers(),
     "PolicyChoice": lambda w: om.causal.select_policy(
-        _decisions(200), {"a": np.full(200, 0.4)}, least_effective=1, n_bootstrap=9
+        _decisions(200), {"a": np.full(200, 0.5)}, least_effective=1, n_bootstrap=9
     ),
     "ModelCard": lambda w: om.evaluation.card(w.als, data=w.log),
     "Scorecard": lambda w: om.evaluation.scorecard(w.data),
@@ -608,7 +609,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "MessageLog": lambda w: w.sent,
     "NextBasketModel": lambda w: om.models.NextBasket(neighbors=5).fit(w.log),
     "NeighborModel": lambda w: om.models.UserKNN(neighbors=5).fit(w.x),
-    "OffPolicy": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.4)),
+    "OffPolicy": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.5)),
     "Plan": lambda w: w.plan,
     "LivePlan": lambda w: om.planning.LivePlan(w.plan),
     "Saved": lambda w: w.plan.saved(draws=20),
@@ -716,6 +717,9 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "World.response_probability.channel": lambda w: "email",
     "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
     "FactorModel.from_implicit.model": lambda w: _of_implicit(w.x),
+    "opentelemetry.events": lambda w: {"Product Viewed": "view"},
+    "rees46_messages.timezone": lambda w: "Europe/Moscow",
+    "PerPerson.lengths_on.traits": lambda w: {},
     "learn_blend.estimator": lambda w: om.Blend(models={"als": om.ALS(factors=4), "knn": om.ItemKNN()}),
     "later": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].later,
     "past": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].past,
@@ -931,7 +935,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "LoggedSlates.propensity": lambda w: np.full((3, 2), 0.5),
     "off_policy_slates.logged": lambda w: _slates(),
     "off_policy_slates.policy": lambda w: np.full((40, 2), 0.5),
-    "select_policy.policies": lambda w: {"a": np.full(200, 0.4)},
+    "select_policy.policies": lambda w: {"a": np.full(200, 0.5)},
     "backtest.estimators": lambda w: {"popular": om.Popularity()},
     "plotting_backtest.result": lambda w: om.evaluation.backtest(
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
@@ -956,7 +960,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Between.low": lambda w: 1.0,
     "Between.high": lambda w: 2.0,
     "Between.at.share": lambda w: 0.5,
-    "off_policy.policy": lambda w: np.full(200, 0.4),
+    "off_policy.policy": lambda w: np.full(200, 0.5),
     "temperature": lambda w: 1.0,
     "timing": lambda w: w.send_time,
     "total": lambda w: 9.0,

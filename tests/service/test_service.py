@@ -214,7 +214,9 @@ def test_a_wrong_answer_would_be_noticed(monkeypatch):
 
     factors = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
     ids = [f"i{n:06d}" for n in range(30)]
-    model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=om.Weights()))
+    model = om.models.FactorModel.from_arrays(
+        factors, items=ids, estimator=om.ALS(weights=om.Weights(), unobserved_weight=0.1)
+    )
     snapshots = {load.EPOCH: Snapshot(model, known_until=load.EPOCH)}
     told = event("a", ids[3], timestamp="2026-01-02T10:00:00Z", event_id="1")
     live = Live(snapshots[load.EPOCH], store=MemoryStore())

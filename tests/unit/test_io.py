@@ -192,7 +192,7 @@ def test_numbers_of_every_type_come_back_as_numbers(number, tmp_path):
 
 
 def test_an_estimate_that_is_none_of_ours(tmp_path):
-    found = om.causal.off_policy(om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4))
+    found = om.causal.off_policy(om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.5))
     strange = dataclasses.replace(found, table=found.table.assign(estimator="guess"))
     with pytest.raises(ParameterError, match="an estimate has another name"):
         om.save(strange, tmp_path / "found")

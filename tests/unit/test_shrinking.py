@@ -143,7 +143,7 @@ def test_several_loggers_cover_and_the_mixture_is_narrower():
 
 def test_a_logger_that_never_earned_has_no_precision():
     logged = LoggedDecisions([0.0, 0.0, 1.0, 0.0], np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 0, 1, 1])
-    found = off_policy(logged, np.full(4, 0.5), estimators=["weighted_ips"], least_effective=1)
+    found = off_policy(logged, np.full(4, 0.5), estimators=["weighted_ips"], least_effective=1, k=1)
     assert np.isnan(found.table["value"][0])
 
 

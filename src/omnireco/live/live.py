@@ -288,7 +288,7 @@ class Live:
             begun=self.rules.begun,
             finished=self.rules.finished,
             within=self.rules.within,
-            idle="1us" if idle == "0s" else idle,
+            idle="1us" if isinstance(idle, str) and idle == "0s" else idle,
             missing="ignore",
         )
         names = ("item_id", "channel", "begun_at", "last_at", "touches")

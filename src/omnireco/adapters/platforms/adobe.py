@@ -100,7 +100,7 @@ def adobe_xdm(records: Records, *, namespace: str | None = None, events: Mapping
     Adapted(1 record: 1 event, 0 messages, 0 users, 0 links; 0 records not used)
     """
     if namespace is not None and (not isinstance(namespace, str) or not namespace.strip()):
-        raise ParameterError(f"namespace must be a text such as 'CRMID'. Got {namespace!r}.")
+        raise ParameterError(f"namespace must be a text such as 'CRMID'. Got {type(namespace).__name__}.")
     named = EVENTS | {
         str(name).lower(): ours
         for name, ours in check_mapping(events, "events", "{'commerce.backofficeOrderPlaced': 'purchase'}").items()

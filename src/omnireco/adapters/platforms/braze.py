@@ -79,7 +79,9 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
     Adapted(2 records: 0 events, 1 message, 0 users, 0 links; 0 records not used)
     """
     if event_type is not None and (not isinstance(event_type, str) or not event_type.strip()):
-        raise ParameterError(f"event_type must be a text such as 'users.messages.email.Open'. Got {event_type!r}.")
+        raise ParameterError(
+            f"event_type must be a text such as 'users.messages.email.Open'. Got {type(event_type).__name__}."
+        )
     named = {str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'viewed': 'view'}").items()}
     return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, event_type, named))
 

@@ -82,7 +82,8 @@ def opentelemetry(
         raise ParameterError("events must name an event to read. Got none: write events={'product.viewed': 'view'}.")
     for parameter, name in (("item", item), ("value", value), ("channel", channel)):
         if not isinstance(name, str) or not name:
-            raise ParameterError(f"{parameter} must be the name of an attribute such as 'item.id'. Got {name!r}.")
+            kind = type(name).__name__
+            raise ParameterError(f"{parameter} must be the name of an attribute such as 'item.id'. Got {kind}.")
     lines = _log_records(read_records(records, _WANTED))
     return read_each(Collector(), lines, lambda out, one: _one(out, one, named, (item, value, channel)))
 

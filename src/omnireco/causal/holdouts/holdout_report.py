@@ -203,7 +203,7 @@ class HoldoutReport:
         return f"no effect shown: {size}"
 
 
-@says_the_line("om.causal.holdout_report(om.causal.Holdout.draw(data.users, share=0.5), data, start='2025-03-01')")
+@says_the_line("om.causal.holdout_report(om.causal.Holdout.draw(log.users, share=0.5), log, start='2025-03-01')")
 def holdout_report(
     holdout: Holdout,
     data: Any,
