@@ -71,7 +71,7 @@ def scope():
         "contacts": pd.DataFrame({"user_id": ids, "channel": "email", "contacted": np.arange(24) % 2 == 0,
                                   "propensity": 0.5, "decided_at": pd.Timestamp("2025-02-01", tz="UTC")}),
         "om": om, "data": data, "past": past, "later": later, "als": als, "recs": recs, "timing": timing,
-        "model": als, "train": past, "report": om.evaluate(recs, later, k=5),
+        "model": als, "train": past, "report": om.evaluate({"a": recs.head(5)}, later, k=5),
         "before": recs, "after": recs, "users": ids, "user_ids": ids, "now": "2025-05-01",
         "items": place.index[:2],
         "creatives": np.arange(24), "factors": np.eye(3), "ids": list("abc"), "messages": known["sent"],

@@ -717,6 +717,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "World.response_probability.channel": lambda w: "email",
     "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
     "FactorModel.from_implicit.model": lambda w: _of_implicit(w.x),
+    "holdout_report.data": lambda w: w.log,
     "opentelemetry.events": lambda w: {"Product Viewed": "view"},
     "rees46_messages.timezone": lambda w: "Europe/Moscow",
     "PerPerson.lengths_on.traits": lambda w: {},

@@ -17,6 +17,7 @@ from omnireco.data.dataset import Dataset
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import EmptyError
 from omnireco.files.registering import register
+from omnireco.models.base import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,7 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
     >>> om.live.profile(model, data)
     Profile(51 people, 531 events, until 2025-03-06)
     """
+    check_kind(model, Model, "model", "om.ALS().fit(data)")
     check_kind(data, Dataset, "data", "om.Dataset(log)")
     check_kind(like, Profile, "like", "om.live.profile(model, past)", none=True)
     since = data.end_us - check_integer(days, "days", low=1) * DAY_US

@@ -240,7 +240,11 @@ class Live:
         if "next_touch" in self.rules.purposes and not person.events:
             return None
         data = self.data_of(user, at=at)
-        names = [name for name in self._channels(snap.audience) if channel is None or name == channel]
+        names = [
+            name
+            for name in self._channels(snap.audience)
+            if channel is None or (isinstance(channel, str) and name == channel)
+        ]
         if not names:
             return None  # nobody has consented to a channel without consents
         limits = self.rules.per_person
@@ -368,7 +372,14 @@ class Live:
             raise ParameterError(f"erase: users must be a list of ids. Got {shown(users)}: write [user_id].")
         who = list(dict.fromkeys(check_id(user, f"erase: user {place}") for place, user in enumerate(users)))
         keys = [key_of_user(user, self._key) for user in who]
-        paths = [str(Path(path).absolute()) for path in files]
+        if isinstance(files, (str, os.PathLike)) or not isinstance(files, Iterable):
+            raise ParameterError(
+                f"erase: files= takes a list of paths. Got {type(files).__name__}: files=['log.omnireco']."
+            )
+        listed = list(files)
+        if odd := [path for path in listed if not isinstance(path, (str, os.PathLike))]:
+            raise ParameterError(f"erase: files= takes a list of paths. One of them is a {type(odd[0]).__name__}.")
+        paths = [str(Path(path).absolute()) for path in listed]
         for path in paths:
             load_mapped(path)  # what cannot be read is said before anything is removed
         gone = self.store.erase(keys, note=json.dumps([who, paths]))
@@ -396,16 +407,18 @@ class Live:
         _log.info("erase: %d people, %d events", len(who), gone)
         return Receipt(len(who), gone, ReadOnly(ids), tuple(awaits))
 
-    def follow(self, path: str | os.PathLike[str], **limits: Any) -> bool:
+    def follow(
+        self, path: str | os.PathLike[str], *, schema: str | None = None, at: Any = None, max_age: Any = None
+    ) -> bool:
         """Open a snapshot file when it is another one than the last time, and answer with it; say whether it was.
 
-        ``limits`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is raised, and the snapshot
-        that answers goes on.
+        ``schema``, ``at`` and ``max_age`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is
+        raised, and the snapshot that answers goes on.
         """
         mark = _mark_of(path)
         if mark is not None and mark == self._followed:
             return False
-        self.swap(Snapshot.open(path, **limits))
+        self.swap(Snapshot.open(path, schema=schema, at=at, max_age=max_age))
         self._followed = mark
         return True
 
@@ -476,7 +489,7 @@ def _mark_of(path: Any) -> tuple[int, ...] | None:
     """Return what tells one file from its successor; None where there is none, which opening it will say."""
     try:
         found = os.stat(path)
-    except (OSError, TypeError, ValueError):
+    except (OSError, OverflowError, TypeError, ValueError):
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 

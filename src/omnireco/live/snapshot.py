@@ -134,7 +134,7 @@ class Snapshot:
             raise StorageError(
                 f"Snapshot.open: {name!r} holds a {type(found).__name__}. Write om.live.Snapshot(model).save(path)."
             )
-        if schema is not None and found.schema != schema:
+        if schema is not None and not (isinstance(schema, str) and found.schema == schema):
             raise StorageError(
                 f"Snapshot.open: {name!r} has the schema {found.schema}, and {shown(schema)} was asked for: its model "
                 "is of another kind, its ids are, or it names other events or channels. Make the snapshot as before, "

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_kind, check_number, name_rows
+from omnireco._core.checks import check_kind, check_mapping, check_number, name_rows
 from omnireco._core.parts import NEVER
 from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import open_frame
@@ -44,6 +44,8 @@ class Expanded(NamedTuple):
 def with_columns(found: Valued, frame: Any, columns: Mapping[str, str] | None) -> Expanded:
     """Return candidates with further columns, looked up by person, item and channel, where the frame names them."""
     where = "Candidates.with_columns"
+    if columns is not None:
+        columns = check_mapping(columns, "columns", "{'position': 'progress'}")
     names = [str(name) for name in open_frame(frame, where, needed=()).others]
     back = {str(theirs): str(ours) for ours, theirs in ({} if columns is None else columns).items()}
     names = [back.get(name, name) for name in names]

@@ -101,10 +101,12 @@ class TouchValue:
 
     def margins(self, items: Vocabulary) -> np.ndarray:
         """Return the margin of each item, float64 of shape (n_items,); NaN where a mapping does not name it."""
+        check_kind(items, Vocabulary, "items", "candidates.touches.items")
         return _per_id(self.margin, items, np.nan)
 
     def rewards(self, items: Vocabulary) -> np.ndarray:
         """Return the cost of each item's reward when it is taken, float64 of shape (n_items,)."""
+        check_kind(items, Vocabulary, "items", "candidates.touches.items")
         return _per_id(self.reward_cost, items, 0.0)
 
     def of_channels(self, channels: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +117,7 @@ class TouchValue:
         ParameterError
             When a mapping leaves out one of these channels: what is not named would be free.
         """
+        check_kind(channels, Vocabulary, "channels", "candidates.touches.channels")
         found = []
         for name, table in (("channel_cost", self.channel_cost), ("unsubscribe_risk", self.unsubscribe_risk)):
             if isinstance(table, Mapping):
@@ -124,6 +127,7 @@ class TouchValue:
 
     def lifetimes(self, users: Vocabulary) -> np.ndarray:
         """Return what the consent of each person is worth, float64 of shape (n_users,); NaN where it is not known."""
+        check_kind(users, Vocabulary, "users", "candidates.touches.users")
         if isinstance(self.lifetime_value, UserAmounts):
             return self.lifetime_value.of(users)
         return np.full(len(users), float(self.lifetime_value))

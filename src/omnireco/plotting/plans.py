@@ -74,7 +74,7 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     """
     check_kind(plan, Plan, "plan", "om.plan(touches, constraints=[...])")
     table = plan.load(per=per)
-    table = table[table["channel"] == channel]
+    table = table[table["channel"].astype(object) == channel] if isinstance(channel, str) else table[:0]
     if not len(table):
         used = ", ".join(sorted(set(plan.load()["channel"]))) or "none"
         raise ParameterError(f"plan_load: the plan sends nothing on this channel. It uses {used}.")

@@ -29,6 +29,7 @@ from omnireco._core.small import Apart, Text
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.frames.answers import is_missing
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids, Labels
@@ -362,7 +363,7 @@ def _check_channel(channel: Any) -> Any:
     """Return one name of a channel, or one per request, some of which may be missing."""
     listed = [channel] if isinstance(channel, str) or not hasattr(channel, "__len__") else channel
     if isinstance(channel, Mapping) or not all(
-        isinstance(name, str) or name is None or name != name for name in listed
+        isinstance(name, str) or name is None or bool(is_missing(name)) for name in listed
     ):
         raise ParameterError(
             f"channel must be a name, or one per request, such as ['app', 'web']. Got {shown(channel)}."

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import check_instant, check_known, check_mapping, check_number, count_of, name_rows
+from omnireco._core.checks import (
+    check_instant,
+    check_kind,
+    check_known,
+    check_mapping,
+    check_number,
+    count_of,
+    name_rows,
+)
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
@@ -149,6 +157,8 @@ class UserAmounts:
 
     def of(self, users: Vocabulary, *, missing: float = np.nan) -> np.ndarray:
         """Return the amounts of some people, float64 of shape (n_users,); ``missing`` for those who are not here."""
+        check_kind(users, Vocabulary, "users", "data.audience.users")
+        missing = missing if isinstance(missing, float) else check_number(missing, "missing")
         row = match(self.users, users, ("the amounts", "the touches"))
         return np.append(self.amount, missing)[row]
 

@@ -183,7 +183,7 @@ def card(
     check_kind(model, Model, "model", "om.EASE().fit(train)")
     check_kind(report, Report, "report", "om.evaluate(lists, test, k=10)", none=True)
     k = check_integer(k, "k", low=1)
-    said = check_names(limits, "limits") if limits else ()
+    said = check_names(limits, "limits")
     known: Any = data.events if isinstance(data, Dataset) else data
     check_kind(known, (EventLog, Interactions), "data", "om.evaluation.card(model, data=train)")
     lost = len(model.items) - int(np.isin(model.items.ids, known.items.ids).sum())

@@ -118,7 +118,8 @@ class OfferLedger:
             When the plan sends two offers to one person or segment, its touches carry no offers, or the offers are
             others. A plan that sends nothing promises nothing.
         """
-        touches = plan.touches.touches
+        check_kind(offers, Offers, "OfferLedger.of: offers", "om.planning.Offers.from_frame(frame)")
+        touches: Any = getattr(getattr(plan, "touches", None), "touches", None)
         check_kind(touches, Touches, "OfferLedger.of: plan", "OfferLedger.of(om.plan(...), offers, start='2025-06-01')")
         known, code = touches.label("offer_id")
         sent = np.flatnonzero((plan.reason == 0) & (code != NONE))
@@ -127,7 +128,7 @@ class OfferLedger:
                 "OfferLedger.of: no touch of this plan carries an offer. Make them: touches.with_offers(offers), then "
                 "om.plan(touches, constraints=[om.planning.OneOffer()])."
             )
-        if by != "user_id":
+        if _check_by(by) != "user_id":
             check_known([by], touches.traits, "OfferLedger.of: by (an attribute of the audience)", missing=None)
         whom, who = (touches.users, touches.user) if by == "user_id" else touches.trait(by)
         sent = sent[who[sent] != NONE]
@@ -178,7 +179,8 @@ class OfferLedger:
         """
         from omnireco.data.frames.columns import open_frame
 
-        opened = open_frame(frame, "OfferLedger.from_frame", needed=(by, "offer_id"), columns=columns)
+        check_kind(offers, Offers, "OfferLedger.from_frame: offers", "om.planning.Offers.from_frame(frame)")
+        opened = open_frame(frame, "OfferLedger.from_frame", needed=(_check_by(by), "offer_id"), columns=columns)
         whom, who = opened.ids(by)
         known, code = opened.ids("offer_id")
         own = match(offers.offers, known, ("the offers", "the frame"), column="offer_id")
@@ -289,7 +291,7 @@ class OfferLedger:
         import pandas as pd
 
         when = check_instant(at, "at")
-        ids = check_array(users, "users")
+        ids = np.atleast_1d(check_array(users, "users"))
         known, code = Vocabulary.encode(ids, "user_id")
         whom, who = self.whose(known, code, audience)
         line = self.line(whom, who, np.full(code.size, when))
@@ -372,3 +374,10 @@ def _check_one_at_a_time(ledger: OfferLedger) -> None:
             "ended, "
             "or promise the same again."
         )
+
+
+def _check_by(by: Any) -> str:
+    """Refuse what is no name of a column."""
+    if not isinstance(by, str):
+        raise ParameterError(f"OfferLedger: by must be 'user_id' or an attribute's name. Got {type(by).__name__}.")
+    return by

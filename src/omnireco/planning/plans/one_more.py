@@ -89,7 +89,8 @@ def numbers_of(each: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
 
 def joined(own: Own, more: Own | None) -> Own:
     """Return what somebody gets, of the plan and since."""
-    return own if more is None else Own(*(a + b for a, b in zip(own, more, strict=True)))
+    both: Any = () if more is None else zip(own, more, strict=True)
+    return own if more is None else Own(*(a + b for a, b in both))
 
 
 def together(parts: Sequence[Touches], every: Touches) -> Touches:

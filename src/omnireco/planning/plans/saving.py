@@ -108,7 +108,7 @@ def saved(
 
     check_number(at, "at", low=0.0, high=1.0)
     check_number(confidence, "confidence", above=0.0, high=0.999)
-    check_integer(draws, "draws", low=20)
+    check_integer(draws, "draws", low=20, high=100_000)
     order = np.argsort(value, kind="stable")
     value, person = value[order], np.unique(user[order], return_inverse=True)[1]
     levels = np.unique(np.append(_GRID, at))
