@@ -478,6 +478,21 @@ def _of_implicit(x):
     return model
 
 
+def _messages_of_rees46():
+    """One row of the public log of messages, by its own columns."""
+    columns = "id message_id campaign_id message_type client_id channel date sent_at opened_first_time_at"
+    more = "clicked_first_time_at unsubscribed_at complained_at purchased_at"
+    flags = "is_opened is_clicked is_unsubscribed is_complained is_purchased"
+    row = dict.fromkeys(f"{columns} {more} {flags}".split())
+    row |= {"id": 1, "client_id": f"{MARKER}-1", "channel": "email", "sent_at": "2021-05-01 09:00:00"}
+    return pd.DataFrame([row])
+
+
+def _with_complaints(w):
+    people = pd.DataFrame({"user_id": w.audience.users.ids, "complaint": 0.001})
+    return w.plan.touches.with_columns(people).touches
+
+
 def _lazy(log):
     import polars as pl
 
@@ -718,6 +733,14 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
     "FactorModel.from_implicit.model": lambda w: _of_implicit(w.x),
     "holdout_report.data": lambda w: w.log,
+    "rees46_messages.records": lambda w: _messages_of_rees46(),
+    "small_space.estimator": lambda w: om.ItemKNN(neighbors=5),
+    "ComplaintRate.rows.touches": lambda w: _with_complaints(w),
+    "NextBasketModel.similar_users.histories": lambda w: om.models.NextBasket().fit(w.data).inputs(w.log),
+    "TouchValue.lifetimes.users": lambda w: w.audience.users,
+    "TouchValue.margins.items": lambda w: w.x.items,
+    "TouchValue.rewards.items": lambda w: w.x.items,
+    "TouchValue.of_channels.channels": lambda w: w.log.channels,
     "opentelemetry.events": lambda w: {"Product Viewed": "view"},
     "rees46_messages.timezone": lambda w: "Europe/Moscow",
     "PerPerson.lengths_on.traits": lambda w: {},
@@ -1017,6 +1040,10 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "attribution": lambda w: {"n_bootstrap": 2},
     "holdout_power": lambda w: {"lift": 0.1},
     "holdout_report": lambda w: {"within": "5D"},
+    "backtest": lambda w: {"horizon": "14D", "n": 1, "k": 3},
+    "UpliftModel.increments": lambda w: {"data": w.data},
+    "UserAmounts.from_events": lambda w: {"each": {"view": 1.0}},
+    "CoolDown": lambda w: {"events": "purchase"},
     "uplift_curve": lambda w: {"n_bootstrap": 9, "arm": "email"},
     "budget_path": lambda w: {"n_bootstrap": 9},
     "policy_value": lambda w: {"n_bootstrap": 9},
@@ -1025,7 +1052,6 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "plan_value": lambda w: {"least_effective": 1, "least_covered": 0.1},
     "explored_value": lambda w: {"least_effective": 1},
     "Plan.saved": lambda w: {"draws": 20},
-    "backtest": lambda w: {"k": 3, "n": 1},
     "tune": lambda w: {"k": 3, "trials": 1},
     "HoldoutReport.lift_tests": lambda w: {"outcome": "conversions"},
     "displacement": lambda w: {"period": "7D", "k": 1},
