@@ -445,7 +445,8 @@ class LivePlan:
             if found.asked is not None and found.verdict.accepted:
                 one = found.asked
                 own = self._more.setdefault(one.user, Own([], [], [], [], []))
-                for column, new in zip(own, one[1:], strict=True):
+                added: Any = zip(own, one[1:], strict=True)
+                for column, new in added:
                     column.append(new)
                 for row, weight in found.takes:
                     self._used[row] = self._used.get(row, 0.0) + weight
