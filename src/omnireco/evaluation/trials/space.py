@@ -75,6 +75,7 @@ class Between:
 
     def at(self, share: float) -> float | int:
         """Return the number at a share of the range, 0 to 1."""
+        share = check_number(share, "share", low=0, high=1)
         if self.log:
             value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         else:
