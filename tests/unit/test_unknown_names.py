@@ -100,7 +100,7 @@ def test_parts_of_a_log_may_lack_what_the_log_has():
 
 
 def learning(**search):
-    return om.learn_weights(om.ItemKNN(), LOG, horizon="2D", exclude_seen=False, search=om.evaluation.Search(**search))
+    return om.learn_weights(om.ItemKNN(), LOG, horizon="2D", search=om.evaluation.Search(**search))
 
 
 UNKNOWN = {

@@ -238,6 +238,7 @@ def learn_weights(
     if exclude_seen is not None:
         check_flag(exclude_seen, "exclude_seen")
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
+    _weighing(estimator, search, start, log, [None])  # names are refused before any window is read
     cuts = _cuts(known, horizon)
     repeats = _repeats(cuts[: -max(1, len(cuts) // _KEPT)], truth)
     if exclude_seen is None:

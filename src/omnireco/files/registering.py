@@ -94,7 +94,9 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
 
 
 def _path(kind: type) -> tuple[str, str]:
-    return kind.__module__, kind.__qualname__
+    """Return where a class is written: a module that is loaded a second time, as a notebook does, makes it anew."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return file or kind.__module__, kind.__qualname__
 
 
 def _complete(kind: type, parts: Mapping[str, Part] | None) -> Parts:

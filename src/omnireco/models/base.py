@@ -580,6 +580,7 @@ def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarr
 
 def count_users(x: Interactions) -> np.ndarray:
     """Return how many people chose each item (a cell above 0, or a target above 0), float32 of shape (n_items,)."""
+    check_kind(x, Interactions, "x", "data.matrix()")
     wanted = (x.csr if x.targets is None else x.targets).data > 0
     return np.bincount(x.csr.indices[wanted], minlength=x.n_items).astype(np.float32)
 
@@ -595,6 +596,8 @@ def training_matrix(
         When it has no cells.
     """
     where = f"{type(estimator).__name__}.fit"
+    if not hasattr(estimator, "weights"):
+        raise ParameterError(f"estimator must have weights=. Got {type(estimator).__name__}: write om.ALS().")
     check_kind(estimator.weights, Weights, "weights", "Weights(half_life='30D')", none=True)
     return require_interactions(matrix_of(data, estimator.weights, where, otherwise=otherwise), where, targets=targets)
 

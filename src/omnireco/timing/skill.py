@@ -94,6 +94,9 @@ def timing_skill(
     if baseline.shape not in ((WEEK,), (n, WEEK)):
         raise ParameterError(f"baseline must have the shape (168,) or ({n}, 168). Got {baseline.shape}.")
     reference = _log_likelihood(np.broadcast_to(baseline, (n, WEEK)), held_out, "baseline")
+    pairs = check_numbers(strata, "strata")
+    if pairs.ndim != 2 or pairs.shape[1:] != (2,) or np.isnan(pairs).any():
+        raise ParameterError("strata must be pairs of the fewest and the most events, such as [(0, 4), (5, 20)].")
     groups = [(_name(low, high), (history >= low) & (history <= high)) for low, high in strata]
     groups.append(("all", history >= 1))
     for model, given in check_mapping(profiles, "profiles", "{'mine': model.hour_of_week(ids)}").items():

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_instant, check_integer, check_kind, check_number, shown
+from omnireco._core.checks import (
+    check_array,
+    check_choice,
+    check_instant,
+    check_integer,
+    check_kind,
+    check_number,
+    check_numbers,
+    shown,
+)
 from omnireco._core.contract import described, says_the_line
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -157,7 +166,7 @@ class World:
         >>> p.shape, bool((p > 0).all() and (p < 1).all())
         ((50,), True)
         """
-        if channel not in MESSAGES:
+        if not isinstance(channel, str) or channel not in MESSAGES:
             raise ParameterError(f"channel must be 'email' or 'push' in a simulated world. Got {shown(channel)}.")
         user = _rows(user_id, self.users["user_id"], "users")
         item = None if item_id is None else _rows(item_id, self.items["item_id"], "items")
@@ -166,6 +175,9 @@ class World:
         hour = hour_of_week(at.astype(np.int64).ravel(), self._zone_codes[user.ravel()], self._zones)
         code = np.int64(MESSAGES.index(channel))
         exposure = exposure_at(self.truth.reading, user.ravel(), hour, int(code)).reshape(user.shape)
+        count = check_numbers(recent, "recent")
+        if (count < 0).any():
+            raise ParameterError("recent counts messages: give numbers of 0 or more.")
         return response(self.truth, exposure, user, code, item, np.asarray(recent))
 
 
@@ -425,8 +437,13 @@ def _timestamps(at: np.ndarray) -> pd.Series:
 def _rows(ids: Any, column: pd.Series, where: str) -> np.ndarray:
     """Return the positions of ids in a sorted column of the world."""
     known = column.to_numpy()
-    wanted = np.asarray(ids)
-    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    wanted = check_array(ids, f"ids of world.{where}")
+    try:
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    except TypeError:
+        raise UnknownIdError(
+            f"These ids are of another kind than those of world.{where}. Take them from there."
+        ) from None
     unknown = known[place] != wanted
     if np.any(unknown):
         raise UnknownIdError(
@@ -444,6 +461,8 @@ def _microseconds(at: Any) -> np.ndarray:
         return np.asarray(check_instant(at, "sent_at"), dtype=np.int64)
     values = np.asarray(at)
     if values.dtype.kind in "iu":
+        if (np.abs(values.astype(np.float64)) > 2.5e17).any():
+            raise ParameterError("sent_at lies outside the years 1 to 9999. Integers are microseconds since 1970, UTC.")
         return values.astype(np.int64)
     series = pd.Series(at)
     if getattr(series.dtype, "tz", None) is None:
