@@ -5,6 +5,7 @@ import datetime as dt
 import multiprocessing
 import threading
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -555,7 +556,8 @@ def _in_new_process(folder, queue):
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn"])
-def test_workers_that_are_forked_or_started_anew_answer_alike(tmp_path, way):
+def test_workers_that_are_forked_or_started_anew_answer_alike(tmp_path, way, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where a new process finds this file
     if way not in multiprocessing.get_all_start_methods():
         pytest.skip("no such way to start a process here")
     Snapshot(fitted("als")).save(tmp_path / "snap.omnireco")

@@ -121,7 +121,8 @@ def _append_in_child(store, number):
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn"])
-def test_processes_share_a_file(tmp_path, way):
+def test_processes_share_a_file(tmp_path, way, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where a new process finds this file
     if way not in multiprocessing.get_all_start_methods():
         pytest.skip("no such way to start a process here")
     store = SQLiteStore(tmp_path / "events.db")

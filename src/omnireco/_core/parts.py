@@ -656,9 +656,14 @@ def declare(value: Any) -> None:
     omnireco.errors.SchemaError: Prices: price must lie within 0 to inf. Got -3.
     """
     where = type(value).__name__
+    parts: Parts | None = getattr(type(value), "parts", None)
+    if parts is None:
+        raise SchemaError(
+            f"declare: a {where} has no parts. Give its class parts = {{name: Part}}, as the page on files does."
+        )
     sizes: Sizes = {}
     try:
-        for name, part in type(value).parts.items():
+        for name, part in parts.items():
             held = getattr(value, name)
             kept = part.keep(held, name, f"{where}: {name}", sizes)
             if kept is not held:
