@@ -84,6 +84,8 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
     if not isinstance(known, str) or not known.replace("_", "a").replace(".", "a").replace("-", "a").isalnum():
         raise ParameterError(f"register: name must be a short text of letters, digits and '._-'. Got {shown(name)}.")
     taken = all_forms().get(known)
+    if taken is not None and kind.__module__ != taken.kind.__module__ and _same_file(kind, taken.kind):
+        return cls
     if known in _OURS or (taken is not None and _path(taken.kind) != _path(kind)):
         raise ParameterError(
             f"register: the name {known!r} belongs to another class. Give this one its own: "
@@ -94,9 +96,13 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
 
 
 def _path(kind: type) -> tuple[str, str]:
-    """Return where a class is written: a module that is loaded a second time, as a notebook does, makes it anew."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return file or kind.__module__, kind.__qualname__
+    return kind.__module__, kind.__qualname__
+
+
+def _same_file(kind: type, other: type) -> bool:
+    """Return whether two classes are one, whose file was loaded under two names of a module."""
+    files = [getattr(sys.modules.get(one.__module__), "__file__", None) for one in (kind, other)]
+    return files[0] is not None and files[0] == files[1] and kind.__qualname__ == other.__qualname__
 
 
 def _complete(kind: type, parts: Mapping[str, Part] | None) -> Parts:
