@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_flag, check_instant, check_k, check_kind, from_microseconds
+from omnireco._core.checks import check_flag, check_k, check_kind
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.large.lazy import LazyEvents, grouped_by_cell, is_lazy, lazy_events, opened_for
+from omnireco.data.large.lazy import LazyEvents, clock_after, grouped_by_cell, is_lazy, lazy_events, opened_for
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_names_of, weights_by_kind
 from omnireco.errors import ParameterError, SchemaError
@@ -106,13 +106,7 @@ def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
     from pyspark.sql import functions as f
 
     opened, facts = opened_for(log, weights)
-    last = facts["last"]
-    clock = (0 if last is None else last + 1) if at is None else check_instant(at, "at")
-    if last is not None and last > clock:
-        raise ParameterError(
-            f"om.spark.recommend: an event lies after at={from_microseconds(clock).isoformat()}, so its weight would "
-            "exceed 1. Take a later at, or filter the events."
-        )
+    clock = clock_after(facts["last"], at, "om.spark.recommend", "filter the events")
     cells = grouped_by_cell(opened, weights, clock).to_native()
     names = {name: [row[0] for row in cells.select(name).distinct().collect()] for name in ("event", "channel")}
     check_names_of(weights, names["event"], names["channel"])

@@ -32,7 +32,7 @@ from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["LazyEvents", "grouped_by_cell", "is_lazy", "lazy_events", "opened_for"]
+__all__ = ["LazyEvents", "clock_after", "grouped_by_cell", "is_lazy", "lazy_events", "opened_for"]
 
 _log = logging.getLogger(__name__)
 _KEYS = ("user_id", "item_id", "channel", "event")
@@ -117,25 +117,13 @@ class LazyEvents(Generic[LogT]):
         >>> x.users == whole.users, x.nnz == whole.nnz
         (True, True)
         """
-        import narwhals as nw
-
         weights = check_batchwise(weights, "LazyEvents.matrix")
         with ticker(2, progress, label="query") as tick:
             opened, facts = opened_for(self, weights)
             tick()
-            last = facts["last"]
-            clock = (0 if last is None else last + 1) if at is None else check_instant(at, "at")
-            if last is not None and last > clock:
-                raise ParameterError(
-                    f"LazyEvents.matrix: an event lies after at={from_microseconds(clock).isoformat()}, so its weight "
-                    "would exceed 1. Take a later at, or read up to it: scan.log(end=at).matrix(weights)."
-                )
-            grouped = (
-                opened.with_columns(_worth=_worth(weights, clock))
-                .group_by(*_KEYS)
-                .agg(nw.col("_worth").sum(), **_valueless(weights))
-            )
-            table = grouped.collect().to_arrow()
+            advice = "read up to it: scan.log(end=at).matrix(weights)"
+            clock = clock_after(facts["last"], at, "LazyEvents.matrix", advice)
+            table = grouped_by_cell(opened, weights, clock).collect().to_arrow()
             tick()
         frame = open_frame(table, _WHERE, needed=_KEYS, optional=("_worth", "_valueless"))
         return self._cells(frame, weights, clock, threads)
@@ -287,6 +275,17 @@ def opened_for(log: LazyEvents[LogT], weights: Weights) -> tuple[nw.LazyFrame[An
     """Return the frame with our names, as weights need it, and the last instant; missing ids are refused."""
     opened = log._opened(*(("value",) if weights.value is not None else ()))
     return opened, log._facts(opened)
+
+
+def clock_after(last: int | None, at: Any, where: str, otherwise: str) -> int:
+    """Return the instant that weights count from: ``at``, or just after the last event; no event may lie after it."""
+    clock = (0 if last is None else last + 1) if at is None else check_instant(at, "at")
+    if last is not None and last > clock:
+        raise ParameterError(
+            f"{where}: an event lies after at={from_microseconds(clock).isoformat()}, so its weight would exceed 1. "
+            f"Take a later at, or {otherwise}."
+        )
+    return clock
 
 
 def grouped_by_cell(opened: nw.LazyFrame[Any], weights: Weights, clock: int) -> nw.LazyFrame[Any]:
