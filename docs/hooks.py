@@ -1,9 +1,11 @@
-"""What the documentation build writes itself: the reference of each room, its links, and the table of estimators."""
+"""What the documentation build writes itself: the reference of each room, its links, the estimators, the notebooks."""
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
+import json
 import re
 import sys
 from functools import cache
@@ -14,7 +16,65 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 _ROOM = re.compile(r"^<!-- room: (\w+) -->$", re.MULTILINE)
 _TABLE = "<!-- estimators -->"
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):(?:<code>([^<`]+)</code>|`([^<`]+)`)")  # as docstrings link
+_NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+_WORKER = "assets/iframe-worker.js"  # the name that the theme's plugin "offline" looks for, or it asks another host
+_FROM_A_FOLDER = """if (location.protocol === "file:") {
+  const Served = Worker;
+  window.Worker = function (_, options) {
+    return new Served(URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" })), options);
+  };
+}
+"""
+_WORDLESS = re.compile(r"–\s*<div class=\"doc-md-description\">\s*</div>")
 _ROOMS = ("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation", "files")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add each notebook as a page, with its outputs and pictures as they are stored; called by MkDocs once."""
+    from mkdocs.structure.files import File
+
+    for notebook in sorted(_NOTEBOOKS.glob("*.ipynb")):
+        page, pictures = notebook_page(json.loads(notebook.read_text("utf-8")), notebook.stem)
+        files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=page))
+        for name, picture in pictures.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=picture))
+    return files
+
+
+def on_post_build(config: Any) -> None:
+    """Write the search worker as a script too, as a browser starts none from a file; called by MkDocs."""
+    site = Path(config.site_dir)
+    source = json.dumps(next((site / "assets/javascripts/workers").glob("search.*.js")).read_text("utf-8"))
+    (site / _WORKER).write_text(_FROM_A_FOLDER.replace("SOURCE", source), "utf-8")
+
+
+def notebook_page(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, bytes]]:
+    """Return a notebook as Markdown, and its pictures by file name."""
+    blocks: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            blocks.append(source)
+            continue
+        blocks.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            if "image/png" in data:
+                name = f"{stem}-{len(pictures) + 1}.png"
+                pictures[name] = base64.b64decode("".join(data["image/png"]))
+                blocks.append(f"![Picture {len(pictures)} of this notebook]({name})")
+            elif "text/html" in data:
+                blocks.append(f'<div class="notebook-output">{_plain("".join(data["text/html"]))}</div>')
+            elif text := "".join(data["text/plain"]).rstrip():
+                blocks.append(f"```text\n{text}\n```")
+    note = f"Written by `notebooks/{stem}.py`, which the tests run."
+    return "\n\n".join([*blocks, note]) + "\n", pictures
+
+
+def _plain(html: str) -> str:
+    """Return the HTML of an output without the styles of its own, on lines that Markdown leaves alone."""
+    return re.sub(r"\s*\n\s*", " ", re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL))
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -29,8 +89,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Turn the references of docstrings, ``:func:`omnireco.evaluate```, into links; called by MkDocs for every page."""
-    return _ROLE.sub(lambda found: _link(found.group(1) or found.group(2)), html)
+    """Turn the references of docstrings, ``:func:`omnireco.evaluate```, into links; called by MkDocs for every page.
+
+    A type that needs no further word ("Returns: Plan") loses its dash.
+    """
+    return _ROLE.sub(lambda found: _link(found.group(1) or found.group(2)), _WORDLESS.sub("", html))
 
 
 def _link(written: str) -> str:

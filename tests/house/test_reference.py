@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -56,6 +57,33 @@ def test_the_navigation_names_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert page.relative_to(ROOT / "docs").as_posix() in nav
+
+
+def test_the_index_of_how_tos_has_the_groups_of_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8")
+    index = (ROOT / "docs/howto/index.md").read_text("utf-8")
+    in_nav = re.findall(r"^      - ([A-Z][\w ]+):$|: howto/([\w-]+)\.md$", nav.split("- Explanation:")[0], re.MULTILINE)
+    on_page = re.findall(r"^## (.+)$|^- \[.*?\]\(([\w-]+)\.md\)", index, re.MULTILINE)
+    assert on_page == in_nav
+
+
+def test_every_notebook_is_a_page_with_its_pictures():
+    hooks = _hooks()
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{notebook.stem}.md" in nav
+        page, pictures = hooks.notebook_page(json.loads(notebook.read_text("utf-8")), notebook.stem)
+        assert page.startswith("# ")
+        assert pictures
+        assert all(f"]({name})" in page and data.startswith(b"\x89PNG") for name, data in pictures.items())
+        assert "<style" not in page
+
+
+def test_an_output_without_text_makes_no_block():
+    cell = {"cell_type": "code", "source": ["1;"], "outputs": [{"output_type": "stream", "text": [" \n"]}]}
+    page, pictures = _hooks().notebook_page({"cells": [cell]}, "one")
+    assert "```text" not in page
+    assert not pictures
 
 
 def test_references_of_docstrings_become_links():
