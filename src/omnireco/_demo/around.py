@@ -223,8 +223,8 @@ def _shift(zone: str, at: np.ndarray) -> np.ndarray:
 
 
 def _midnight(zone: str, at: np.ndarray) -> np.ndarray:
-    """Return what the zone's midnight lies behind that of UTC on the day of ``at``."""
-    return -_shift(zone, at)
+    """Return what the zone's day lies behind that of UTC, by its clock at noon: at night clocks may change."""
+    return -_shift(zone, at // DAY_US * DAY_US + 17 * HOUR_US)
 
 
 def _draw_hour(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
