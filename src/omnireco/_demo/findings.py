@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omnireco._demo.compare import Comparison, Cut
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.week import Hours, Week
+from omnireco._demo.worth import Check
 from omnireco.data import Recommendations
 
 __all__ = ["Findings"]
@@ -23,6 +24,7 @@ class Findings:
     lists: dict[str, Recommendations]
     hours: Hours | None
     no_hours: str | None
+    check: Check | None
     week: Week | None
     no_plan: str | None
     seconds: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from omnireco._core.checks import check_choice, check_known, from_microseconds, name_rows
 from omnireco._core.units import DAY_US
 from omnireco._demo import cells
+from omnireco._demo.around import EMAIL, LAWS, PUSH, around
 from omnireco._demo.files import is_text
 from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
 from omnireco._demo.words import counted
@@ -25,7 +26,7 @@ from omnireco.data.frames.suspicion import late_outliers
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
-from omnireco.worlds.datasets import PROVENANCE, complete_journey
+from omnireco.worlds.datasets import PROVENANCE, ZONE, complete_journey, share_on_promotion
 
 __all__ = ["Inputs", "read_folder", "read_journey"]
 
@@ -60,7 +61,9 @@ class Inputs:
         Its title in the report.
     log : EventLog
     timed : EventLog
-        The part of the log whose hours are real.
+        The part of the log whose hours are known.
+    recorded : EventLog
+        The part of the log that was recorded, not simulated: models are fitted and tested on it.
     messages : MessageLog or None
         None also where the hours of sending are not known.
     audience : Audience or None
@@ -72,6 +75,10 @@ class Inputs:
     offered : bool array over ``log.items``, or None
     made_up : str
         What was invented for illustration, in words; empty where nothing was.
+    simulated : str
+        Which channels are simulated, and by which laws; empty where none is.
+    promoted : mapping of str to float
+        Share of the purchases made from a display or out of the mailer, where that is known.
     notes : tuple of str
         What became of the rows of the files: left out, not counted, not matched.
     """
@@ -79,6 +86,7 @@ class Inputs:
     name: str
     log: EventLog
     timed: EventLog
+    recorded: EventLog
     messages: MessageLog | None
     audience: Audience | None
     catalog: Catalog | None
@@ -86,6 +94,8 @@ class Inputs:
     not_offered: str = ""
     offered: np.ndarray | None = None
     made_up: str = ""
+    simulated: str = ""
+    promoted: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -93,18 +103,26 @@ class Inputs:
         """Return all of it, to be cut in time once."""
         return Dataset(self.log, messages=self.messages, audience=self.audience, catalog=self.catalog)
 
+    @property
+    def recorded_data(self) -> Dataset:
+        """Return what people were recorded to choose, to be cut in time once."""
+        return Dataset(self.recorded, audience=self.audience, catalog=self.catalog)
+
 
 def read_journey(*, seed: int) -> Inputs:
-    """Return The Complete Journey, with assumed consents, and its caveats."""
-    journey = complete_journey(item_level="product_type", assumed_consent={"email": 0.6, "push": 0.4}, seed=seed)
+    """Return The Complete Journey, with assumed consents, channels simulated around it, and its caveats."""
+    journey = complete_journey(item_level="product_type", assumed_consent={EMAIL: 0.6, PUSH: 0.4}, seed=seed)
+    log, messages = around(journey.log, journey.audience, zone=ZONE, seed=seed)
     return Inputs(
-        "The Complete Journey: one year of a US grocer",
+        "The Complete Journey: one year of a US grocer, with web, app, e-mail and push simulated around it",
+        log,
+        log.select(channels=[name for name in log.channels.ids if name != "coupon"]),
         journey.log,
-        journey.log.select(channels=["store"]),
-        None,
+        messages,
         journey.audience,
         journey.catalog,
         (
+            LAWS,
             PROVENANCE,
             "An item is a type of product, such as 'shredded cheese', not one product: 68,000 products are too "
             "many and too rarely bought to learn from 2,469 households.",
@@ -117,7 +135,9 @@ def read_journey(*, seed: int) -> Inputs:
         "alcohol, tobacco, infant formula and some health products",
         _offered(journey.log, journey.catalog),
         "Consents are made up. The data has none, so this demo draws them at random: 60 % of households for e-mail, "
-        "40 % for push. The two channels, the budget and the capacity of the plan are made up as well.",
+        "40 % for push. The budget and the capacity of the plan are made up as well.",
+        LAWS,
+        share_on_promotion(),
     )
 
 
@@ -203,7 +223,7 @@ def read_folder(
         notes += _matched("items", log.items, catalog.items, files["items"])
     name = f"Your data in {folder.name!r}"
     made_up = "" if audience is None else made_up
-    found = Inputs(name, log, log, messages, audience, catalog, made_up=made_up, notes=tuple(notes))
+    found = Inputs(name, log, log, log, messages, audience, catalog, made_up=made_up, notes=tuple(notes))
     _check_one_end(found, files)
     return found
 

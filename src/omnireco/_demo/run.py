@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from omnireco._core.checks import require
 from omnireco._core.compute import ticker, track
 from omnireco._core.spreadsheet import without_formulas
-from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut_in_time, recommend
+from omnireco._demo.compare import TASKS, Comparison, choices, compare, cut_in_time, recommend
 from omnireco._demo.findings import Findings
 from omnireco._demo.inputs import Inputs
-from omnireco._demo.story import in_one_sentence, write_report
-from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
+from omnireco._demo.story import write_report
+from omnireco._demo.week import Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
 from omnireco._demo.words import counted
-from omnireco.data.weights import Weights
+from omnireco._demo.worth import check_chances
 from omnireco.errors import StorageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["run_demo"]
 
@@ -52,49 +49,48 @@ def run_demo(
     progress : bool
         Show bars on long steps.
     """
-    began = time.perf_counter()
+    stages = _Stages(say)
     require("matplotlib", extra="demo", purpose="omnireco demo").use("Agg")
     _make_folder(out)
+    say(f"{'stage':<9}{'what came out':<98}{'time':>7}")
 
-    say(_title("1. The data"))
     inputs = _wait("reading", read, progress)
-    _print_data(inputs, say)
+    stages.done("data", _data_in_words(inputs), inputs.notes)
 
-    say(_title("2. The user-item matrix"))
-    say(f"   {inputs.log.matrix(Weights(half_life='90D'))!r}, with a half-life of 90 days")
-
-    say(_title("3. What to offer: models compared on a test set"))
-    cut = cut_in_time(inputs.data)
-    _print_cut(cut, say)
-    comparisons, notes = compare(cut, choices(inputs.log, quick=quick), seed=seed, progress=progress)
-    _print_comparisons(comparisons, notes, say)
+    cut = cut_in_time(inputs.recorded_data)
+    comparisons, notes = compare(cut, choices(inputs.recorded, quick=quick), seed=seed, progress=progress)
     lists = {
-        c.task.key: recommend(inputs.data, c.best, c.task, offered=inputs.offered)
+        c.task.key: recommend(inputs.recorded_data, c.best, c.task, offered=inputs.offered)
         for c in track(comparisons, progress, label="recommending")
     }
+    stages.done("lists", " ".join(_comparison_in_words(c) for c in comparisons), notes)
 
-    say(_title("4. When to write: hours on people's own clocks"))
     no_hours = why_no_hours(inputs)
     audience = inputs.audience
-    hours = None
+    hours = check = None
     if audience is not None and no_hours is None:
         hours = _wait("learning hours", lambda: learn_hours(inputs, audience), progress)
-    _print_hours(hours, no_hours, say)
+    stages.done("hours", no_hours or _hours_in_words(hours))
+    if audience is not None and no_hours is None and inputs.messages is not None:
+        check = _wait("checking chances", lambda: check_chances(inputs, audience), progress)
+        stages.done("check", "Too few answers to compare chances with." if check is None else f"{check.words}.")
 
-    say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
     week = None
     if audience is not None and hours is not None and no_plan is None:
         week = _wait("planning", lambda: plan_week(inputs, audience, lists.get("new", lists["all"]), hours), progress)
-    _print_week(week, no_plan, say)
+    stages.done("plan", no_plan or _week_in_words(week))
 
-    say(_title("6. Files"))
-    seconds = time.perf_counter() - began
-    found = Findings(inputs, cut, comparisons, notes, lists, hours, no_hours, week, no_plan, seconds, command)
-    for path, what in _wait("writing", lambda: _write(found, out), progress):
-        say(f"   {path}  {what}")
-    _print_caveats(inputs, say)
-    say(f"\nDone in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'} in a browser.")
+    found = Findings(
+        inputs, cut, comparisons, notes, lists, hours, no_hours, check, week, no_plan, stages.total, command
+    )
+    written = _wait("writing", lambda: _write(found, out), progress)
+    stages.done("files", f"{', '.join(written)} in {out}")
+    if inputs.simulated:
+        say(f"{'':<9}Simulated, and called so everywhere: {', '.join(_simulated_channels(inputs))}.")
+    elif inputs.made_up:
+        say(f"{'':<9}{inputs.made_up.partition('. ')[0]}.")
+    say(f"Done in {stages.total:.0f} s. Open {out / 'report.html'} in a browser.")
     return found
 
 
@@ -106,85 +102,53 @@ def _wait(label: str, step: Callable[[], _Result], progress: bool) -> _Result:
     return found
 
 
-# printing -------------------------------------------------------------------------------------------
+# one line per stage ---------------------------------------------------------------------------------
 
 
-def _title(text: str) -> str:
-    return f"\n{text}\n{'-' * len(text)}"
+class _Stages:
+    """Says one line per stage with its time, and below it what became of rows."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._began = self._last = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self._began
+
+    def done(self, name: str, text: str, notes: Sequence[str] = ()) -> None:
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        first, *rest = textwrap.wrap(text, 96) or [""]
+        self._say(f"{name:<9}{first:<98}{seconds:>5.1f} s")
+        for line in rest:
+            self._say(f"{'':<9}{line}")
+        for note in notes:
+            self._say(textwrap.fill(note, 107, initial_indent=" " * 9 + "- ", subsequent_indent=" " * 11))
 
 
-def _table(frame: pd.DataFrame) -> str:
-    """Return a frame as indented text."""
-    text: str = frame.to_string(index=False)
-    return "\n".join("   " + line for line in text.splitlines())
-
-
-def _print_data(inputs: Inputs, say: Say) -> None:
-    say(f"   {inputs.name}")
-    for value in (inputs.log, inputs.messages, inputs.audience, inputs.catalog):
-        if value is not None:
-            say(f"   {value!r}")
-    for note in inputs.notes:
-        say(textwrap.fill(note, 110, initial_indent="   - ", subsequent_indent="     "))
-    summary = inputs.log.summary()
-    summary["share"] = summary["share"].map("{:.1%}".format)
-    for name in ("events", "users", "items"):
-        summary[name] = summary[name].map("{:,}".format)
-    if "value" in summary:
-        summary["value"] = summary["value"].map("{:,.0f}".format)
-    say(_table(summary))
-
-
-def _print_cut(cut: Cut, say: Say) -> None:
-    begin = cut.inner.part("events", "demo").start
-    say(
-        f"   Training from {begin:%d %b %Y}; validation: the {counted(cut.days, 'day')} from "
-        f"{cut.inner.end:%d %b %Y};\n   then training on both; test: the {counted(cut.days, 'day')} from "
-        f"{cut.train.end:%d %b %Y}. Metric: NDCG@10."
+def _data_in_words(inputs: Inputs) -> str:
+    log = inputs.log
+    sent = "" if inputs.messages is None else f", {counted(len(inputs.messages), 'message')}"
+    channels = set(log.channels.ids) | set(() if inputs.messages is None else inputs.messages.channels.ids)
+    return (
+        f"{counted(len(log), 'event')} of {counted(log.n_users, 'person', 'people')} about "
+        f"{counted(log.n_items, 'item')}{sent}, on {counted(len(channels), 'channel')}."
     )
 
 
-def _print_comparisons(comparisons: tuple[Comparison, ...], notes: tuple[str, ...], say: Say) -> None:
-    for note in notes:
-        say(f"   {note}")
-    for comparison in comparisons:
-        say(f"\n   {comparison.task.title}")
-        say(_table(_means(comparison)))
-        say("   Paired difference in NDCG to the baseline, the better simple model:")
-        say(_table(_differences(comparison)))
-        say(f"   {in_one_sentence(comparison)}")
+def _comparison_in_words(comparison: Comparison) -> str:
+    best = max((c for c in comparison.report.cells if c.metric == "ndcg"), key=lambda cell: cell.mean)
+    what = "All items" if comparison.task.key == "all" else "New items"
+    return f"{what}: {best.model} leads, NDCG@10 {best.mean:.3f} ({best.low:.3f} to {best.high:.3f})."
 
 
-def _means(comparison: Comparison) -> pd.DataFrame:
-    """Return one row per model, best first: the mean with its interval, and the tuned hyper-parameters."""
-    table = comparison.report.to_frame()
-    wide = table.pivot(index="model", columns="metric", values="mean")[["ndcg", "recall", "hit_rate", "coverage"]]
-    ends = table[table["metric"] == "ndcg"].set_index("model")
-    wide.insert(1, "95% interval", [f"{ends['low'][m]:.3f} to {ends['high'][m]:.3f}" for m in wide.index])
-    wide["setting"] = [comparison.chosen[model].label for model in wide.index]
-    return wide.sort_values("ndcg", ascending=False).reset_index().round(3)
-
-
-def _differences(comparison: Comparison) -> pd.DataFrame:
-    table = comparison.differences
-    table = table[table["metric"] == "ndcg"][["model", "baseline", "difference", "low", "high", "n_users"]]
-    return table.sort_values("difference", ascending=False).round(4)
-
-
-def _print_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
+def _hours_in_words(hours: Hours | None) -> str:
     if hours is None:
-        say(f"   {reason}")
-        return
+        return ""
     share = float((hours.favourite == int(hours.population.argmax())).mean())
-    say(f"   {hours.timing.activity!r}")
-    say(f"   {hours.timing!r}")
-    say(f"   Peak hour of all people: {_hour(hours.population)}, the best hour for {share:.0%} of them")
-    if hours.assumed is not None:
-        say(f"   No messages on {hours.channel} in the data; assumed: an average response rate of {hours.assumed:.0%}")
-    for words, curve in hours.examples:
-        times = curve[ALLOWED].max() / max(curve.mean(), 1e-12)
-        best = np.where(ALLOWED, curve, -np.inf)
-        say(f"   {words}: best hour to send on {hours.channel} {_hour(best)}, {times:.1f} x the average hour")
+    known = "" if hours.assumed is None else f"; answers to {hours.channel} are not known, {hours.assumed:.0%} assumed"
+    return f"The peak of all people, {_hour(hours.population)}, is the best hour of {share:.0%} of them{known}."
 
 
 def _hour(curve: np.ndarray) -> str:
@@ -192,25 +156,18 @@ def _hour(curve: np.ndarray) -> str:
     return f"{('Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun')[best // 24]} {best % 24:02d}:00"
 
 
-def _print_week(week: Week | None, reason: str | None, say: Say) -> None:
+def _week_in_words(week: Week | None) -> str:
     if week is None:
-        say(f"   {reason}")
-        return
-    for rule in week.rules:
-        say(f"   - {rule}")
-    plan = week.plan
-    totals = plan.summary().groupby("channel")[["sends", "cost", "expected_responses", "value"]].sum(min_count=1)
-    say(f"   {plan!r}")
-    say(_table(totals.round(2).reset_index()))
-    say(f"   Value {plan.value:,.2f}; upper bound {plan.bound:,.2f}.")
+        return ""
+    return (
+        f"{counted(len(week.plan), 'message')} to {counted(week.n_people, 'person', 'people')} from {week.start}; "
+        f"value {week.plan.value:,.1f} of at most {week.plan.bound:,.1f}, every rule kept."
+    )
 
 
-def _print_caveats(inputs: Inputs, say: Say) -> None:
-    caveats = [*inputs.caveats, inputs.made_up] if inputs.made_up else list(inputs.caveats)
-    if caveats:
-        say(_title("Caveats"))
-    for caveat in caveats:
-        say(textwrap.fill(caveat, 110, initial_indent="   - ", subsequent_indent="     "))
+def _simulated_channels(inputs: Inputs) -> list[str]:
+    sent = () if inputs.messages is None else inputs.messages.channels.ids
+    return sorted({str(name) for name in (*inputs.log.channels.ids, *sent) if "(simulated)" in str(name)})
 
 
 # writing --------------------------------------------------------------------------------------------
@@ -223,30 +180,21 @@ def _make_folder(out: Path) -> None:
         raise StorageError(f"--out: cannot make the folder {str(out)!r}: {error.strerror}. Name another one.") from None
 
 
-def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
-    """Write the files; return each with a description."""
+def _write(found: Findings, out: Path) -> list[str]:
+    """Write the files; return their names, the report first."""
     written = [_write_recommendations(found, out)]
     if found.week is not None:
         frame = found.week.plan.to_frame()
         frame.to_parquet(out / "plan.parquet", index=False)
         without_formulas(frame).to_csv(out / "plan.csv", index=False)
-        written += [
-            (out / "plan.parquet", f"{counted(len(frame), 'message')}: who, what, where and when"),
-            (out / "plan.csv", "the same for a spreadsheet"),
-        ]
+        written = ["plan.csv", "plan.parquet", *written]
     (out / "report.html").write_text(write_report(found), encoding="utf-8")
-    written.append((out / "report.html", "all of this as a report, with figures"))
-    return written
+    return ["report.html", *written]
 
 
-def _write_recommendations(found: Findings, out: Path) -> tuple[Path, str]:
+def _write_recommendations(found: Findings, out: Path) -> str:
     import pandas as pd
 
     parts = [found.lists[task.key].to_frame().assign(list=task.key) for task in TASKS if task.key in found.lists]
-    frame = pd.concat(parts, ignore_index=True)
-    frame.to_parquet(out / "recommendations.parquet", index=False)
-    people = found.lists["all"].n_users
-    return (
-        out / "recommendations.parquet",
-        f"{counted(people, 'person', 'people')}, the best 10 of all items and of items new to them",
-    )
+    pd.concat(parts, ignore_index=True).to_parquet(out / "recommendations.parquet", index=False)
+    return "recommendations.parquet"

@@ -7,53 +7,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnireco import plotting
-from omnireco._demo.compare import SIMPLE, Comparison
+from omnireco._demo.compare import Comparison
 from omnireco._demo.findings import Findings
-from omnireco._demo.week import QUIET, Hours, Week, in_words
+from omnireco._demo.front import (
+    PLAIN,
+    in_one_sentence,
+    mean_of,
+    spread,
+    when,
+    write_channels,
+    write_front,
+    write_weeks,
+)
+from omnireco._demo.week import QUIET, Hours, in_words
 from omnireco._demo.words import counted
 from omnireco._report import Format, Page
 from omnireco._versions import versions
-from omnireco.plotting import results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["in_one_sentence", "write_report"]
 
-PLAIN = {
-    "Popularity": "What most people choose (Popularity)",
-    "BuyAgain": "What this person chose most often (BuyAgain)",
-    "ItemKNN": "Things that go together (ItemKNN)",
-    "EASE": "Things that go together, refined (EASE)",
-    "ALS": "Shared tastes (ALS)",
-}
-
-
-def in_one_sentence(comparison: Comparison) -> str:
-    """Return the result of the comparison in one sentence."""
-    table = comparison.differences
-    table = table[(table["metric"] == "ndcg") & ~table["model"].isin(SIMPLE)].sort_values("difference")
-    simple = PLAIN[comparison.baseline]
-    if not len(table):
-        return f"Only simple models could run; '{simple}' is the better one."
-    best = table.iloc[-1]
-    name = PLAIN[str(best["model"])]
-    base = _mean(comparison, comparison.baseline)
-    percent = 100 * float(best["difference"]) / base if base else 0.0
-    if best["low"] > 0:
-        return f"'{name}' beats the simple rule '{simple}' by {percent:.0f} % (significant at 95 %)."
-    if best["high"] < 0:
-        return (
-            f"The simple rule '{simple}' wins: the best learned model, '{name}', is {-percent:.0f} % behind "
-            "(significant at 95 %)."
-        )
-    return f"'{name}' and the simple rule '{simple}' do not differ significantly ({percent:+.0f} %)."
-
 
 def write_report(found: Findings) -> str:
     """Return the report as one HTML page."""
-    page = Page("Offers, hours and a week of messages", f"{found.inputs.name}. Results, and their limits.")
-    _summary(page, found)
+    page = Page("Whom to write to this week, with what and when", f"{found.inputs.name}.")
+    write_front(page, found)
+    if found.week is not None:
+        write_weeks(page, found)
+    write_channels(page, found.inputs)
     _data(page, found)
     _offers(page, found)
     _hours(page, found.hours, found.no_hours)
@@ -64,35 +47,6 @@ def write_report(found: Findings) -> str:
 
 
 # sections -------------------------------------------------------------------------------------------
-
-
-def _summary(page: Page, found: Findings) -> None:
-    log = found.inputs.log
-    page.section("In short")
-    totals = {
-        "people": f"{log.n_users:,}",
-        "events": f"{len(log):,}",
-        "items": f"{log.n_items:,}",
-    }
-    if found.week is not None:
-        totals |= {
-            "messages planned": f"{len(found.week.plan):,}",
-            "people written to": f"{found.week.n_people:,}",
-        }
-    page.cards(totals)
-    points = [f"{_task(c)} {in_one_sentence(c)}" for c in found.comparisons]
-    if found.hours is not None:
-        points.append(
-            f"People are most active on {_when(found.hours.population)}, each on their own clock. "
-            f"{_spread(found.hours)}"
-        )
-    if found.week is not None:
-        points.append(f"The plan for the week from {found.week.start} keeps every rule, and {_how_good(found.week)}.")
-    elif found.no_plan:
-        points.append(found.no_plan)
-    page.points(points)
-    if found.inputs.caveats:
-        page.warning("Before you use a number from this page:", found.inputs.caveats[0])
 
 
 def _data(page: Page, found: Findings) -> None:
@@ -169,7 +123,7 @@ def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
     page.picture(
         plotting.week(hours.population),
         alt="Heat map of the week: days down, hours across; dark where people are active.",
-        caption=f"Activity of all people; the peak is {_when(hours.population)}. {_spread(hours)}",
+        caption=f"Activity of all people; the peak is {when(hours.population)}. {spread(hours)}",
     )
     page.heading("Three people")
     page.text(
@@ -285,10 +239,6 @@ def _settings(found: Findings) -> pd.DataFrame:
     return table
 
 
-def _mean(comparison: Comparison, model: str, metric: str = "ndcg") -> float:
-    return next(c.mean for c in comparison.report.cells if c.model == model and c.metric == metric)
-
-
 def _task(comparison: Comparison) -> str:
     return "All items:" if comparison.task.key == "all" else "Items new to the person:"
 
@@ -299,7 +249,7 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
 
     gains = comparison.differences
     gains = gains[gains["metric"] == "ndcg"].set_index("model")
-    models = sorted(comparison.report.models, key=lambda model: -_mean(comparison, model))
+    models = sorted(comparison.report.models, key=lambda model: -mean_of(comparison, model))
     rows = []
     for model in models:
         gain = (
@@ -310,10 +260,10 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
         rows.append(
             {
                 "model": PLAIN[model],
-                "NDCG@10": _mean(comparison, model),
+                "NDCG@10": mean_of(comparison, model),
                 "gain (95 % interval)": gain,
-                "hit rate": _mean(comparison, model, "hit_rate"),
-                "catalogue coverage": _mean(comparison, model, "coverage"),
+                "hit rate": mean_of(comparison, model, "hit_rate"),
+                "catalogue coverage": mean_of(comparison, model, "coverage"),
             }
         )
     formats: dict[str, Format] = {
@@ -387,24 +337,6 @@ def _reasons(left_out: dict[str, int]) -> tuple[pd.DataFrame, dict[str, Format]]
             )
         rows.append({"reason": text, "messages": count})
     return pd.DataFrame(rows, columns=["reason", "messages"]), {"messages": "{:,}".format}
-
-
-def _when(population: np.ndarray) -> str:
-    best = int(np.argmax(population))
-    return f"{results.DAYS[best // 24]} from {best % 24}:00"
-
-
-def _spread(hours: Hours) -> str:
-    share = float((hours.favourite == int(np.argmax(hours.population))).mean())
-    distinct = len(np.unique(hours.favourite))
-    return f"It is the best hour for {share:.0%} of people; the best hours of all people cover {distinct} of 168."
-
-
-def _how_good(week: Week) -> str:
-    gap = week.plan.optimality_gap
-    if gap < 0.0005:
-        return "is proven optimal"
-    return f"its optimality gap is at most {100 * gap:.1f} %"
 
 
 def _home(found: Findings) -> str:

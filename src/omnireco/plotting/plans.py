@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["person_week", "plan_load", "plan_reach", "plan_saved", "what_if"]
 
 _MOST_DAYS = 31
+_MOST_LETTERS = 34  # of an item beside its dot
 
 
 def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
@@ -203,9 +205,10 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
             continue
         other, own = mine & ~sent, mine & sent
         ax.scatter(hour[other], line[other], s=size[other], facecolors="none", edgecolors=color, alpha=0.45, lw=1)
-        ax.scatter(hour[own], line[own], s=size[own], color=color, zorder=3, label=str(name))
+        ax.scatter(hour[own], line[own], s=size[own], color=color, zorder=3, label=str(name) if own.any() else None)
         for x, y, item in zip(hour[own], line[own], t.items.ids[t.item[rows[own]]], strict=True):
-            ax.annotate(str(item), (x, y), xytext=(7, 7), textcoords="offset points", color=INK, fontsize=9)
+            text = textwrap.shorten(str(item), _MOST_LETTERS, placeholder="...")
+            ax.annotate(text, (x, y), xytext=(7, 7), textcoords="offset points", color=INK, fontsize=9)
     names = [f"{day:%a} {day.day} {day:%b}" for day in days.astype("datetime64[D]").tolist()]
     ax.set_yticks(np.arange(days.size)[::-1], names)
     ax.set_ylim(-0.6, days.size - 0.4)

