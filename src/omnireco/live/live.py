@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ class Live:
         basket = [item for item in _items(given, "given") if item in known]
         shown_then: list[Any] = []
         if self.rules.repeat_after is not None:
-            since = now - check_duration(self.rules.repeat_after, "repeat_after")
+            since = now - _duration(self.rules.repeat_after)
             shown_then = [item for item in person.impressions(now, since) if item in known and item not in barred]
         ask = Ask(served, person, now, channel, basket, eligible, check_flag(exclude_seen, "exclude_seen"))
         items, scores = ask.best(k, [*barred, *shown_then])
@@ -483,6 +484,12 @@ class Live:
     def _channels(self, audience: Audience) -> list[str]:
         wanted = self.rules.channels
         return [str(name) for name in audience.channels.ids if wanted is None or name in tuple(wanted)]
+
+
+@lru_cache(maxsize=64)
+def _duration(value: Any) -> int:
+    """Return the microseconds of a duration that the rules have checked."""
+    return check_duration(value, "repeat_after")
 
 
 def _mark_of(path: Any) -> tuple[int, ...] | None:

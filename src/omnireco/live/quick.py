@@ -47,13 +47,14 @@ class Quick:
         Of the model; kinds whose weight of an event depends on other events go the long way.
     """
 
-    __slots__ = ("_sets", "factors", "half_life", "items", "model", "weights")
+    __slots__ = ("_ridges", "_sets", "factors", "half_life", "items", "model", "weights")
 
     def __init__(self, model: Model, weights: Weights) -> None:
         self.model, self.weights, self.items = model, weights, model.items
         self.factors: Any = model if model._factorised() is model else None
         life = weights.half_life
         self.half_life = None if life is None else check_duration(life, "half_life")
+        self._ridges: dict[int, np.ndarray] = {}  # by the length of a history
         self._sets: tuple[_Eligibles, ...] = ()  # replaced whole, the last used first
 
     @classmethod
@@ -108,10 +109,14 @@ class Quick:
 
         A mask may have been changed since it was last seen, so all of it is compared.
         """
-        read = None if eligible is None else _Eligible.read(eligible, self.items, 1)
-        if read is not None and read.group is not None:
-            return None
-        mask, sets = None if read is None else read.masks, self._sets
+        mask, sets = eligible, self._sets
+        if eligible is not None and not (
+            type(eligible) is np.ndarray and eligible.dtype == np.bool_ and eligible.shape == (len(self.items),)
+        ):
+            read = _Eligible.read(eligible, self.items, 1)
+            if read.group is not None:
+                return None
+            mask = read.masks
         for place, one in enumerate(sets):
             if one.is_of(mask):
                 if place:
@@ -125,7 +130,9 @@ class Quick:
         """Return the vector of one history, float32 (1, d): what the model's own placing does, without a matrix."""
         model = self.factors
         weight, pull, _ = model.loss.cells(data, None)
-        ridge = model.loss.ridge(np.array([code.size]), len(self.items))
+        ridge = self._ridges.get(code.size)
+        if ridge is None:
+            ridge = self._ridges[code.size] = model.loss.ridge(np.array([code.size]), len(self.items))
         vector = fold_in(indptr, code, weight, pull, space=model._space, ridge=ridge, threads=1)
         if not np.isfinite(vector).all():
             raise diverged("recommend")
