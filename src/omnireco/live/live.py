@@ -86,7 +86,7 @@ class Live:
     Answer(3 items, cold)
     """
 
-    __slots__ = ("_erasures", "_followed", "_key", "_people", "_roles", "_served", "rules", "store")
+    __slots__ = ("_erasures", "_followed", "_generation", "_key", "_people", "_roles", "_served", "rules", "store")
 
     def __init__(
         self, snapshot: Any, *, rules: Rules | None = None, store: Store | None = None, key: bytes | None = None
@@ -99,10 +99,11 @@ class Live:
         self._roles = self.rules.roles
         self._people: dict[str, Person] = {}
         self._followed: Any = None
+        self._generation = self.store.generation()
         self._erasures = 0  # whoever reads a person meanwhile must not keep them
         self._served = Served.of(snapshot)
         for note in self.store.unfinished():
-            self._finish(*json.loads(note))
+            self._finish(note)
 
     def __repr__(self) -> str:
         return f"Live({self.snapshot.model!r}, {self.store!r})"
@@ -366,8 +367,11 @@ class Live:
 
         Notes
         -----
-        Killed at any moment, it has not begun, or the next ``Live`` on the store finishes it before it answers. An
-        event of these people that is delivered later makes them known again: stop the stream first.
+        Killed at any moment, it has not begun, or the next ``Live`` on the store finishes it before it answers, as
+        ``erase([])`` does. Other workers of the store forget what they remember of anybody before they answer their
+        next request, or at their next :meth:`follow`; memory that a process has given back is not overwritten before
+        it is used again. An event of these people that is delivered later makes them known again: stop the stream
+        first.
         """
         if isinstance(users, (str, bytes, Mapping)) or not isinstance(users, Iterable):
             raise ParameterError(f"erase: users must be a list of ids. Got {shown(users)}: write [user_id].")
@@ -383,11 +387,15 @@ class Live:
         paths = [str(Path(path).absolute()) for path in listed]
         for path in paths:
             load_mapped(path)  # what cannot be read is said before anything is removed
-        gone = self.store.erase(keys, note=json.dumps([who, paths]))
-        return self._finish(who, paths, gone)
+        note = json.dumps([who, paths])
+        receipt = self._finish(note, self.store.erase(keys, note=note))
+        for late in () if who else self.store.unfinished():
+            self._finish(late)
+        return receipt
 
-    def _finish(self, who: list[Any], paths: list[str], gone: int = 0) -> Receipt:
+    def _finish(self, note: str, gone: int = 0) -> Receipt:
         """Do what is left of an erasure once the store has removed its rows."""
+        who, paths = json.loads(note)
         ids: dict[str, int] = {}
         awaits: list[str] = []
         for path in map(Path, paths):
@@ -404,7 +412,7 @@ class Live:
         self._erasures += 1
         for user in who:
             self._people.pop(key_of_user(user, self._key), None)
-        self.store.finish()
+        self.store.finish(note)
         _log.info("erase: %d people, %d events", len(who), gone)
         return Receipt(len(who), gone, ReadOnly(ids), tuple(awaits))
 
@@ -416,6 +424,9 @@ class Live:
         ``schema``, ``at`` and ``max_age`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is
         raised, and the snapshot that answers goes on.
         """
+        generation = self.store.generation()
+        if generation != self._generation:
+            self._forget(generation)
         mark = _mark_of(path)
         if mark is not None and mark == self._followed:
             return False
@@ -438,7 +449,9 @@ class Live:
     def _of(self, user: Any, now: int, verb: str = "") -> Person:
         """Return what may be used of a person for a purpose: everything, or nothing without their consent."""
         key = key_of_user(user, self._key)
-        version = self.store.version(key)
+        version, generation = self.store.look(key)
+        if generation != self._generation:
+            self._forget(generation)
         person = self._people.get(key)
         if person is None or person.version != version:
             person = self._read(check_id(user, "user"), key)
@@ -446,6 +459,12 @@ class Live:
         if purpose is not None and not person.allows(purpose, now):
             return Person.of(person.user, person.version, (), self._roles)
         return person
+
+    def _forget(self, generation: int) -> None:
+        """Forget everybody who is remembered here: somebody was erased, maybe by another process, and not by name."""
+        self._generation = generation
+        self._erasures += 1
+        self._people.clear()
 
     def _read(self, user: Any, key: str) -> Person:
         erasures = self._erasures
