@@ -30,7 +30,7 @@ from omnireco.errors import ParameterError
 from omnireco.files.io import load_mapped
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.answers import Answer, Resumed, State, Touch
-from omnireco.live.asking import Ask, Served, audience_of, rules_now
+from omnireco.live.asking import Ask, Served, audience_of, limits_now, rules_now
 from omnireco.live.events import Event, check_id, events_of, read_events
 from omnireco.live.person import Person, log_of, messages_of
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
@@ -124,7 +124,7 @@ class Live:
         ----------
         events : mapping, or iterable of mappings
             ``user_id event channel timestamp``, and where there are such ``item_id value event_id consent purpose
-            refers_to`` (the event that is undone, the message that was answered). They may come late, and twice under
+            refers_to kind`` (the event that is undone, the message that was answered; the kind of a message). They may come late, and twice under
             one ``event_id``.
 
         Returns
@@ -229,7 +229,8 @@ class Live:
         -----
         The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules. What
         the person dislikes is not offered. ``CoolDown``, ``ServiceWindow`` and ``NotDisliked`` look at what the person
-        has done until now, and not at the log that they were made with.
+        has done until now, and not at the log that they were made with; where the rules have ``points``, ``Affordable``
+        and ``Points`` at what the person has now. A withdrawal on a channel that the audience does not know closes all.
         """
         now, snap = check_instant(at, "at"), self.snapshot
         if snap.timing is None or snap.audience is None:
@@ -260,11 +261,12 @@ class Live:
             snap.timing,
             slots(at, days=self.rules.days),
             channels=names,
-            eligibility=rules_now(self.rules.eligibility, person, now),
+            eligibility=rules_now(self.rules.eligibility, person, now, self.rules.points),
             per_person=limits,
             value=replace(worth, fatigue=snap.fatigue) if worth.fatigue is None else worth,
         )
-        frame = plan(found, constraints=self.rules.constraints).to_frame()
+        limits_of = limits_now(self.rules.constraints, person, now, self.rules.points, snap.audience.channels)
+        frame = plan(found, constraints=limits_of).to_frame()
         if not len(frame):
             return None
         first = frame.sort_values("send_at", kind="stable").iloc[0]
@@ -314,7 +316,7 @@ class Live:
             tuple(item for item, liked in opinions.items() if not liked),
             person.points(now, self.rules.points),
             len(person.messages(now)),
-            {key: yes for key, (_, yes) in person.consents(now).items()},
+            {key: yes for key, (_, yes) in person.consents(now, self._ahead()).items()},
             sum(one.item is not None and one.item not in known for one in past),
         )
 
@@ -325,7 +327,7 @@ class Live:
         return Dataset(
             replace(person.log(now, self._served.names), end_us=now),
             messages=messages_of(person.user, person.messages(now), now),
-            audience=audience_of(snap.audience, person, now),
+            audience=audience_of(snap.audience, person, now, self._ahead()),
             catalog=snap.catalog,
             end=at,
         )
@@ -456,9 +458,12 @@ class Live:
         if person is None or person.version != version:
             person = self._read(check_id(user, "user"), key)
         purpose = self.rules.purposes.get(verb)
-        if purpose is not None and not person.allows(purpose, now):
+        if purpose is not None and not person.allows(purpose, now, self._ahead()):
             return Person.of(person.user, person.version, (), self._roles)
         return person
+
+    def _ahead(self) -> int:
+        return 0 if self.rules.ahead is None else _duration(self.rules.ahead)
 
     def _forget(self, generation: int) -> None:
         """Forget everybody who is remembered here: somebody was erased, maybe by another process, and not by name."""
