@@ -48,6 +48,11 @@ class ByNorm:
         place[order] = np.arange(order.size, dtype=np.int32)
         return cls(frozen(items[order]), items, frozen(order), frozen(place), frozen(norms[order]))
 
+    @property
+    def differ(self) -> bool:
+        """Whether norms differ so much that a search may stop early."""
+        return bool(self.rest.size) and bool(self.rest[self.rest.size // 2] < _SPREAD * self.rest[0])
+
     def codes_of(self, places: np.ndarray) -> np.ndarray:
         """Return the codes at some places."""
         return self.order[places] if self.order.size else places
