@@ -122,7 +122,10 @@ SHOPS = om.data.Shops.from_frame(
         ((), [om.FrequencyCap(2, per="21D", kinds=["nudge", "offer"], channels="email"), ONE]),
         ((), [om.FrequencyCap(0, kinds="service", missing="ignore")]),
         ([om.planning.OpeningHours(SHOPS, channels="push")], [ONE]),
-        ([om.QuietHours("20:00", "11:00"), om.planning.Consent(), om.planning.Reachable()], [om.planning.OneOffer(), ONE]),
+        (
+            [om.QuietHours("20:00", "11:00"), om.planning.Consent(), om.planning.Reachable()],
+            [om.planning.OneOffer(), ONE],
+        ),
         ([om.QuietHours("12:00", "18:00", channels="email")], [om.planning.OncePerItem(), ONE]),
     ],
     ids=["one kind", "two kinds", "a kind nobody had", "shops", "quiet", "quiet on e-mail"],
@@ -164,7 +167,8 @@ def test_points_are_those_of_a_second_ago(together):
         "constraints": [om.planning.Points(nobody, **one)] if together else (),
     }
     live = Live(
-        Snapshot(model, timing=timing, audience=whole.audience), rules=Rules(points={"earn": 1.0, "redeem": -1.0}, **kept)
+        Snapshot(model, timing=timing, audience=whole.audience),
+        rules=Rules(points={"earn": 1.0, "redeem": -1.0}, **kept),
     )
     assert live.next_touch(user, AT) is None  # nothing was earned here yet
 
@@ -197,9 +201,10 @@ def test_a_message_sent_a_second_ago_counts_by_its_kind():
         sent = {"user_id": user, "event": "sent", "channel": "email", "timestamp": "2025-03-01T11:59:59Z", "kind": kind}
         live.observe(sent)
         assert (live.next_touch(user, AT) is not None) is allowed
+    rules = Rules(constraints=[om.FrequencyCap(1, kinds="offer", channels="emial")])
+    misspelt = Live(Snapshot(model, timing=timing, audience=whole.audience), rules=rules)
     with pytest.raises(ParameterError, match="emial"):
-        rules = Rules(constraints=[om.FrequencyCap(1, kinds="offer", channels="emial")])
-        Live(Snapshot(model, timing=timing, audience=whole.audience), rules=rules).next_touch(user, AT)
+        misspelt.next_touch(user, AT)
     with pytest.raises(SchemaError, match="belongs to a message that was sent"):
         live.observe(sent | {"event": "view", "kind": "offer"})
 

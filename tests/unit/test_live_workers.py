@@ -1,4 +1,4 @@
-"""Two workers of one store, over every store: what one is told, undone, withdrawn or erased, the other acts on at once."""
+"""Two workers of one store, of every kind: what one is told, or who is erased by it, the other acts on at once."""
 
 import datetime as dt
 import gc

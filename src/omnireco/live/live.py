@@ -124,8 +124,8 @@ class Live:
         ----------
         events : mapping, or iterable of mappings
             ``user_id event channel timestamp``, and where there are such ``item_id value event_id consent purpose
-            refers_to kind`` (the event that is undone, the message that was answered; the kind of a message). They may come late, and twice under
-            one ``event_id``.
+            refers_to kind`` (the event that is undone, the message that was answered; the kind of a message that was
+            sent). They may come late, and twice under one ``event_id``.
 
         Returns
         -------

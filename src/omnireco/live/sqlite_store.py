@@ -115,7 +115,7 @@ class SQLiteStore(Store):
         return Appended(tuple(new), versions)
 
     def _append_one(self, row: Row) -> Appended:
-        """Keep one row: what a service does most. Its version is drawn, so that the page of the clock stays as it is."""
+        """Keep one row, as a service does most; its version is drawn, so that the page of the clock stays as it is."""
         key, before, new = row.key, (0, 0), True
         try:
             db = self._db()

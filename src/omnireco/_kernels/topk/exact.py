@@ -262,7 +262,9 @@ def rank_one(
     if among is not None:
         index, mask = among, None
     if out.size or mask is not None:
-        ends = (frozen(np.array([0, out.size], np.int64)), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
+        ends = (
+            (frozen(np.array([0, out.size], np.int64)), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
+        )
         masks = NOTHING.masks if mask is None else frozen(np.ascontiguousarray(mask).reshape(1, -1))
         rules = Rules(*ends, masks, NOTHING.group)
     codes, scores = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
