@@ -71,7 +71,7 @@ def pack(items: np.ndarray, norms: np.ndarray, *, halves: bool) -> Tiles:
 
 
 def pack_some(items: np.ndarray, norms: np.ndarray, some: np.ndarray, *, halves: bool, like: Tiles) -> Tiles:
-    """Return some of the items, ascending codes (int32), as tiles that speak of all codes.
+    """Return some of the items, ascending codes (int32), as tiles in the codes of all.
 
     The others have a place behind the last. Arrays are as writeable as those of ``like``: kernels are compiled for one
     kind.
