@@ -146,7 +146,7 @@ def run(moments, seed, folder):
     template = Path(folder) / "template"
     template.mkdir()
     prepare_erase(template)
-    for kind, most in ((observe, 0.15), (snapshot, 0.1), (erase, 0.06)):
+    for kind, most in ((observe, 0.15), (snapshot, 0.1), (erase, 0.15)):
         n = moments // 3 + (kind is observe) * (moments % 3)
         untouched = 0
         for trial in range(n):

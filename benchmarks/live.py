@@ -43,8 +43,10 @@ def peer(items):
     return found
 
 
-def measure(n_items, history, calls, folder):
-    """Return rows of CPU microseconds, one per way."""
+def measure(n_items, history, calls, folder, chosen=None):
+    """Return rows of CPU microseconds, one per way; of one chosen tier of the top-K kernel, where there is one."""
+    if chosen is not None:
+        os.environ["OMNIRECO_TOPK_TIER"] = chosen
     draw = np.random.default_rng(0)
     factors = (draw.standard_normal((n_items, FACTORS)) / 8).astype(np.float32)
     ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
@@ -60,6 +62,8 @@ def measure(n_items, history, calls, folder):
             model, store=SQLiteStore(Path(folder) / "keyed.db"), key=b"32 bytes that stay with the code"
         ),
     }
+    if chosen is not None:
+        lives = {f"memory, {chosen}": lives["memory"]}
     try:
         other = peer(factors)
     except ImportError as why:
@@ -111,13 +115,26 @@ def measure(n_items, history, calls, folder):
                     way(*one)
                     if place >= 10 or block == 1:
                         times[name, heat].append((time.thread_time_ns() - begin) / 1e3)
-    times["omnireco sqlite, first list", "warm"] = first[10:]
+    if chosen is None:
+        times["omnireco sqlite, first list", "warm"] = first[10:]
+        times["omnireco a stranger", "warm"] = _strangers(lives["sqlite"], eligible, now, calls)
+    os.environ.pop("OMNIRECO_TOPK_TIER", None)
     return [
         {"items": n_items, "history": history, "way": name, "heat": heat, "p50_us": float(np.percentile(numbers, 50)),
          "p99_us": float(np.percentile(numbers, 99)), "calls": len(numbers)}
         for (name, heat), numbers in times.items()
         if numbers
     ]  # fmt: skip
+
+
+def _strangers(live, eligible, now, calls):
+    """Return the microseconds of lists for people of whom nothing is known."""
+    found = []
+    for number in range(min(calls, 500)):
+        begin = time.thread_time_ns()
+        live.recommend(f"stranger {number}", K, at=now, eligible=eligible)
+        found.append((time.thread_time_ns() - begin) / 1e3)
+    return found[10:]
 
 
 def _ours(live, eligible, ids):
@@ -206,10 +223,17 @@ def main():
     print(f"tier {tiers.tier()}; K = {K}, {FACTORS} factors; CPU microseconds of observe + recommend")
     print(f"{'items':>8} {'history':>7}  {'way':32} {'heat':5} {'p50':>9} {'p99':>9}")
     with tempfile.TemporaryDirectory() as folder:
-        for history in (20, 60, 300):
-            place = Path(folder) / str(history)
+        tasks = [
+            (20, None),
+            (60, None),
+            (300, None),
+            *((20, name) for name in tiers.available() if name != tiers.tier()),
+        ]
+        for history, chosen in tasks:
+            place = Path(folder) / f"{history} {chosen}"
             place.mkdir()
-            part = measure(n_items, history, calls // 4 if history == 300 else calls, place)
+            fewer = 4 if history == 300 or chosen is not None else 1
+            part = measure(n_items, history, calls // fewer, place, chosen)
             rows += part
             for row in part:
                 named = f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['heat']:5}"
@@ -223,7 +247,7 @@ def main():
         )
     lines = []
     for history in (20, 60, 300):
-        mine = {(row["way"], row["heat"]): row for row in rows if row["history"] == history}
+        mine = {(row["way"], row["heat"]): row for row in rows[::-1] if row["history"] == history}
         if ("implicit none", "warm") not in mine:
             continue
         for way in ("omnireco memory", "omnireco sqlite"):

@@ -121,13 +121,31 @@ def test_consents_in_any_order_end_the_same():
         for n, yes, name, on in rows
     ]
     for order in itertools.permutations(told):
-        live = Live(model(), rules=Rules(purposes={"recommend": "p"}))
+        live = Live(model(), rules=Rules(purposes={"recommend": "p"}, ahead=None))
         live.observe(event(at=NOW - dt.timedelta(days=1)))
         for one in order:
             live.observe(one)
             live.recommend("zz-SECRET", 2, at=NOW + dt.timedelta(minutes=5))
         assert live.recommend("zz-SECRET", 2, at=NOW + dt.timedelta(minutes=1.5)).cold is False
         assert live.recommend("zz-SECRET", 2, at=NOW + dt.timedelta(minutes=5)).cold is True  # at one instant no
+
+
+def test_a_withdrawal_of_a_fast_clock_counts_at_once_and_a_yes_of_one_does_not():
+    def asked(ahead, yes, minute):
+        live = Live(model(), rules=Rules(purposes={"recommend": "p"}, ahead=ahead))
+        live.observe([event(at=NOW - dt.timedelta(days=1)), consent(True, -60), consent(yes, minute)])
+        return live.recommend("zz-SECRET", 2, at=NOW).cold
+
+    def consent(yes, minute):
+        at = NOW + dt.timedelta(minutes=minute)
+        return event("consent", None, at, consent=yes, purpose="p")
+
+    assert asked("10min", False, 10) is True
+    assert asked("10min", False, 10.1) is False
+    assert asked(None, False, 1) is False
+    late = Live(model(), rules=Rules(purposes={"recommend": "p"}))
+    late.observe([event(at=NOW - dt.timedelta(days=1)), consent(True, 5)])
+    assert late.recommend("zz-SECRET", 2, at=NOW).cold is True
 
 
 def test_one_instant_in_any_zone_and_dress_is_one_event():
@@ -223,7 +241,7 @@ def test_a_store_of_ones_own_that_gives_back_nonsense_is_refused():
 
         body = b""
 
-    for body in (b"", b"[1", b"{}", b"[]", b"3", b'["a","b","c","d","e","f","g","h"]'):
+    for body in (b"", b"[1", b"{}", b"[]", b"3", b'["a","b","c","d","e","f","g","h","i"]'):
         odd = type("Odd", (Odd,), {"__slots__": (), "body": body})()
         live = Live(model(), store=odd)
         live.observe(event())

@@ -150,6 +150,29 @@ def test_the_same_world_raises_no_alarm_and_a_changed_one_does():
     assert not loud.loc["event", "alarm"]
 
 
+def test_the_same_world_some_weeks_later_raises_no_alarm():
+    alarms = []
+    for seed in range(4):
+        data = om.simulate(n_users=300, n_items=30, days=90, seed=seed).dataset()
+        past = data.before("2025-02-20")
+        model = om.ALS(factors=4, iterations=3, seed=3, weights=WEIGHTS).fit(past)
+        then = profile(model, past)
+        table = drift(then, profile(model, data.before("2025-03-15"), like=then))  # histories have grown by a third
+        alarms += table.loc[table["alarm"], "what"].tolist()
+    assert not alarms
+
+
+def test_profiles_that_cannot_be_compared_are_refused():
+    data = world()
+    model = om.ALS(factors=4, seed=3, weights=WEIGHTS).fit(data)
+    past = profile(model, data.before("2025-02-15"))
+    with pytest.raises(ParameterError, match="like=before"):
+        drift(past, profile(model, data))
+    now = profile(model, data, like=past)
+    with pytest.raises(ParameterError, match="Turn them round"):
+        drift(now, past)
+
+
 def test_a_profile_is_saved_and_names_nobody(tmp_path):
     data = world()
     found = profile(om.ALS(factors=4, weights=WEIGHTS).fit(data), data)

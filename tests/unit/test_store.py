@@ -102,6 +102,64 @@ def test_an_erasure_with_a_note_waits_for_its_end(store):
     assert store.unfinished() == ()
 
 
+def test_an_erasure_or_expiry_is_a_new_generation_for_all_who_have_the_store_open(store):
+    store.append(rows("p1", 2))
+    seen = [store.look("p1")]
+    assert seen[0] == (store.version("p1"), store.generation())
+    store.append(rows("p2", 2))
+    assert store.look("p1") == seen[0]
+    store.erase(["p9"])
+    seen.append(store.look("p1"))
+    store.expire(1)
+    seen.append(store.look("p1"))
+    assert len({generation for _, generation in seen}) == 3
+    store.expire(1)
+    assert store.look("p1") == seen[-1]
+
+
+def test_the_end_of_one_erasure_does_not_forget_another(store):
+    if isinstance(store, MemoryStore):
+        pytest.skip("a note would not outlive the process")
+    for key in ("p1", "p2"):
+        store.append(rows(key, 1))
+        store.erase([key], note=f"files of {key}")
+    store.finish("files of p1")
+    assert store.unfinished() == ("files of p2",)
+    store.finish()
+    assert store.unfinished() == ()
+
+
+def test_a_changed_byte_in_redis_is_refused():
+    store = redis_store()
+    store.append([Row("p1", "e0", 1_000, b'["view","web","i00017"]')])
+    name = f"{store._prefix}p:p1"
+    whole = store._db().hget(name, "ee0")
+    for cell in (whole.replace(b"i00017", b"i00018"), whole.replace(b"1000 ", b"1001 ", 1), b"", b"1000 ", b"x y z"):
+        store._db().hset(name, "ee0", cell)
+        with pytest.raises(StorageError, match="damaged") as error:
+            store.read("p1")
+        assert "i0001" not in str(error.value)
+    store._db().hset(name, "ee0", whole)
+    assert len(store.read("p1")[1]) == 1
+    store._db().hset(name, "ee1", whole)  # the event under another id
+    with pytest.raises(StorageError, match="damaged"):
+        store.read("p1")
+    store.erase(["p1"])
+
+
+def test_a_file_of_the_last_format_is_read_on(tmp_path):
+    store = SQLiteStore(tmp_path / "events.db")
+    store.append(rows("p1", 2))
+    db = store._db()
+    db.execute("DROP TABLE generation")
+    db.execute("PRAGMA user_version = 2")
+    store.close()
+    again = SQLiteStore(tmp_path / "events.db")
+    assert sorted(again.read("p1")[1]) == rows("p1", 2)
+    again.erase(["p1"])
+    assert again.look("p1") == (0, 1)
+
+
 def test_threads_lose_nothing(store):
     def work(number):
         for i in range(40):

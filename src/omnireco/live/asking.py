@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from omnireco._core.checks import count_of, from_microseconds, shown
+from omnireco._core.checks import check_known, count_of, from_microseconds, shown
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import Dataset
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.places.amounts import UserAmounts
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import IdKindError, SchemaError
 from omnireco.live.events import Event
 from omnireco.live.person import Person, log_of, messages_of, vocabulary
 from omnireco.live.quick import Quick
 from omnireco.live.snapshot import Snapshot, weights_of
-from omnireco.planning.rules import CoolDown, Eligibility, NotDisliked, ServiceWindow
+from omnireco.planning.rules import (
+    Affordable,
+    Constraint,
+    CoolDown,
+    Eligibility,
+    FrequencyCap,
+    NotDisliked,
+    Points,
+    ServiceWindow,
+)
 
-__all__ = ["Ask", "Served", "audience_of", "rules_now"]
+__all__ = ["Ask", "Served", "audience_of", "limits_now", "rules_now"]
 
 _NO_CODES = np.empty(0, np.int32)
 
@@ -100,8 +110,11 @@ class Served:
                 )
 
 
-def audience_of(audience: Audience | None, person: Person, now: int) -> Audience | None:
-    """Return one row of the audience, with the newest consents; somebody unknown has no zone."""
+def audience_of(audience: Audience | None, person: Person, now: int, ahead: int = 0) -> Audience | None:
+    """Return one row of the audience, with the newest consents; somebody unknown has no zone.
+
+    ``ahead`` is how far the clocks of devices may be: see :meth:`Person.consents`.
+    """
     if audience is None:
         return None
     row = int(audience.users.codes([person.user], missing="none")[0])
@@ -115,12 +128,15 @@ def audience_of(audience: Audience | None, person: Person, now: int) -> Audience
         attributes = {name: (known, codes[[row]]) for name, (known, codes) in audience.attributes.items()}
         if audience.consent_at is not None:
             given_at = audience.consent_at[[row]].copy()
-    for (channel, purpose), (at, yes) in person.consents(now).items():
-        column = int(audience.channels.codes([channel], missing="none")[0])
-        if purpose is not None or column == NONE or at < given_at[0, column]:
-            continue
-        older = given_at[0, column] == at and not consent[0, column]
-        consent[0, column], given_at[0, column] = yes and not older, at
+    columns = {str(name): place for place, name in enumerate(audience.channels.ids)}
+    for (channel, purpose), (at, yes) in person.consents(now, ahead).items():
+        place = columns.get(channel)
+        if purpose is None and place is not None and at >= given_at[0, place]:
+            older = given_at[0, place] == at and not consent[0, place]
+            consent[0, place], given_at[0, place] = yes and not older, at
+    # a withdrawal where nobody is written to, such as on a web page, may mean any channel: it closes all
+    closed = max((at for channel, at in person.withdrawals(now, ahead) if channel not in columns), default=NEVER)
+    consent &= given_at > closed if closed != NEVER else True
     return Audience(
         vocabulary([person.user]),
         audience.zones,
@@ -135,8 +151,11 @@ def audience_of(audience: Audience | None, person: Person, now: int) -> Audience
     )
 
 
-def rules_now(rules: Iterable[Eligibility], person: Person, now: int) -> list[Eligibility]:
-    """Return rules of single messages with what the person has done until now in place of the log they came with."""
+def rules_now(rules: Iterable[Eligibility], person: Person, now: int, rates: Mapping[str, float]) -> list[Eligibility]:
+    """Return rules of single messages with what the person has done until now in place of what they came with.
+
+    ``rates`` are the points per event type; without any, balances stay as they are.
+    """
     found = []
     for rule in rules:
         if isinstance(rule, CoolDown) and isinstance(rule.log, MessageLog):
@@ -145,5 +164,29 @@ def rules_now(rules: Iterable[Eligibility], person: Person, now: int) -> list[El
         elif isinstance(rule, (CoolDown, ServiceWindow, NotDisliked)):
             kinds = [*(rule.events or ()), *((rule.undone or ()) if isinstance(rule, NotDisliked) else ())]
             rule = replace(rule, log=log_of(person.user, person.before(now), (kinds, ())))
+        elif isinstance(rule, Affordable) and rates:
+            rule = replace(rule, balances=_balance(person, now, rates))
         found.append(rule)
     return found
+
+
+def limits_now(
+    rules: Iterable[Constraint], person: Person, now: int, rates: Mapping[str, float], channels: Vocabulary
+) -> list[Constraint]:
+    """Return rules of messages together, as :func:`rules_now` does those of single ones.
+
+    A kind of message that this person never had is no error; a channel that nobody has is.
+    """
+    found = []
+    for rule in rules:
+        if isinstance(rule, Points) and rates:
+            rule = replace(rule, balances=_balance(person, now, rates))
+        elif isinstance(rule, FrequencyCap) and rule.kinds is not None:
+            check_known(rule.channels or (), [*channels.ids], "FrequencyCap: channels", missing=rule.missing)
+            rule = replace(rule, missing="ignore")
+        found.append(rule)
+    return found
+
+
+def _balance(person: Person, now: int, rates: Mapping[str, float]) -> UserAmounts:
+    return UserAmounts(vocabulary([person.user]), np.array([person.points(now, rates)]))

@@ -72,7 +72,14 @@ def _of_messages(sent: Any, roles: Mapping[str, str]) -> Iterator[tuple[Any, Eve
     users, items, channels = (known.ids for known in (sent.users, sent.items, sent.channels))
     for place in range(len(sent)):
         channel, item = str(channels[sent.channel[place]]), int(sent.item[place])
-        event = Event(int(sent.sent_at[place]), named["sent"], channel, None if item == NONE else _plain(items[item]))
+        kind = NONE if sent.kind is None else int(sent.kind[place])
+        event = Event(
+            int(sent.sent_at[place]),
+            named["sent"],
+            channel,
+            None if item == NONE else _plain(items[item]),
+            kind=None if kind == NONE else str(sent.kinds.ids[kind]),
+        )
         name = hashlib.blake2b(f"{event.at_us} {place} ".encode() + event.body(), digest_size=12).hexdigest()
         user = _plain(users[sent.user[place]])
         yield user, event._replace(event_id=name)

@@ -15,7 +15,7 @@ from omnireco._core.small import INSTANT, Plain, Table
 from omnireco._core.units import DAY_US
 from omnireco.data.dataset import Dataset
 from omnireco.data.vocabulary import NONE
-from omnireco.errors import EmptyError
+from omnireco.errors import EmptyError, ParameterError
 from omnireco.files.registering import register
 from omnireco.models.base import Model
 
@@ -37,7 +37,7 @@ class Profile:
     edges : ndarray of shape (9,), float64
         Deciles of the best scores, by which other profiles are counted too.
     table : mapping of str to ndarray of int64
-        Counts of the best scores, of lengths of histories, of event types, channels, and known and unknown items.
+        Counts of the best scores, of events per active person, of event types, channels, and known and unknown items.
     names : mapping of str to tuple of str
         What is counted in each table.
     until_us : int
@@ -108,7 +108,7 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
     best = found.scores[found.codes[:, 0] != NONE, 0].astype(np.float64)
     inner = np.linspace(0, 1, _BINS + 1)[1:-1]
     edges = np.quantile(best, inner) if like is None else like.edges
-    lengths = np.bincount(log.user[log.at < data.end_us], minlength=log.n_users)[some]
+    lengths = np.bincount(log.user[rows], minlength=log.n_users)[some]  # a whole history grows without any drift
     known = model.items.codes(log.items.ids, missing="none") != NONE
     item = log.item[rows]
     strange = int((~known[item[item != NONE]]).sum())
@@ -117,7 +117,7 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
             np.bincount(np.searchsorted(edges, best), minlength=_BINS),
             [f"decile {n + 1}" for n in range(_BINS)],
         ),
-        "history": (np.bincount(np.log2(lengths + 1).astype(int), minlength=1), None),
+        "activity": (np.bincount(np.log2(lengths + 1).astype(int), minlength=1), None),
         "event": (np.bincount(log.event[rows], minlength=len(log.events)), log.events.ids),
         "channel": (np.bincount(log.channel[rows], minlength=len(log.channels)), log.channels.ids),
         "item": (np.array([int((item != NONE).sum()) - strange, strange]), ["known", "unknown"]),
@@ -145,6 +145,11 @@ def drift(before: Profile, after: Profile, *, level: float = 0.001) -> pd.DataFr
         ``what psi chance alarm``: the population stability index, what chance alone would reach, and whether the index
         exceeds it and 0.1. One more row, ``age``, has the days between both ends as ``psi``.
 
+    Raises
+    ------
+    ParameterError
+        When scores were counted by other deciles, or ``after`` ends sooner than ``before``.
+
     Notes
     -----
     ``psi = sum (a - b) log(a / b)`` over the shares of both, with half a count added to each. Without any change it is
@@ -164,7 +169,7 @@ def drift(before: Profile, after: Profile, *, level: float = 0.001) -> pd.DataFr
     >>> model = om.ALS(factors=8, seed=7, weights=om.Weights(half_life="30D")).fit(past)
     >>> then = om.live.profile(model, past)
     >>> om.live.drift(then, om.live.profile(model, data, like=then))["what"].tolist()
-    ['score', 'history', 'event', 'channel', 'item', 'age']
+    ['score', 'activity', 'event', 'channel', 'item', 'age']
     """
     import pandas as pd
     from scipy.stats import chi2
@@ -172,6 +177,16 @@ def drift(before: Profile, after: Profile, *, level: float = 0.001) -> pd.DataFr
     for name, one in (("before", before), ("after", after)):
         check_kind(one, Profile, name, "om.live.profile(model, data)")
     check_number(level, "level", above=0, high=0.5)
+    if not np.array_equal(before.edges, after.edges):
+        raise ParameterError(
+            "drift: after counts scores by its own deciles, in which no drift shows. Write after = "
+            "om.live.profile(model, data, like=before)."
+        )
+    if after.until_us < before.until_us:
+        raise ParameterError(
+            f"drift: after ends at {from_microseconds(after.until_us).isoformat()}, before that of before. Turn them "
+            "round: drift(after, before)."
+        )
     rows = []
     for what in before.table:
         labels = list(dict.fromkeys((*before.names[what], *after.names[what])))

@@ -35,9 +35,10 @@ KINDS = ("impression", "like", "dislike", "undo", "consent", "sent", "response",
 ACTIVITY = "activity"
 _FIELDS = (
     "user_id", "event", "channel", "timestamp", "item_id", "value", "event_id", "consent", "purpose", "refers_to",
+    "kind",
 )  # fmt: skip
 _NEEDED = ("user_id", "event", "channel", "timestamp")
-_EMPTY = (None,) * 7
+_EMPTY = (None,) * 8
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _LONGEST = 512  # characters of an id or a name
 
@@ -59,6 +60,8 @@ class Event(NamedTuple):
         What the consent is for; None is messages on the channel.
     refers_to : str or None
         The id of the event that is undone, or of the message that was answered.
+    kind : str or None
+        Of a message that was sent, such as ``"nudge"``: what ``FrequencyCap(kinds=)`` counts.
     """
 
     at_us: int
@@ -70,6 +73,7 @@ class Event(NamedTuple):
     consent: bool | None = None
     purpose: str | None = None
     refers_to: str | None = None
+    kind: str | None = None
 
     def __repr__(self) -> str:
         return f"Event({self.event!r} on {self.channel!r}, {from_microseconds(self.at_us).isoformat()})"
@@ -83,6 +87,7 @@ class Event(NamedTuple):
     def body(self) -> bytes:
         """Return what a store keeps besides person, event id and instant: a list, without its empty end."""
         found = [self.event, self.channel, self.item, self.value, self.consent, self.purpose, self.refers_to]
+        found.append(self.kind)
         while found[-1] is None:
             found.pop()
         return _ENCODE(found).encode()
@@ -110,9 +115,9 @@ def _of_body(event_id: str, at_us: int, _: bytes, body: list[Any]) -> Event:
         raise TypeError
     if len(body) == 3:  # most of them
         return Event(at_us, body[0], body[1], body[2], None, event_id)
-    whole: list[Any] = [*body, *_EMPTY[: 7 - len(body)]]
-    event, channel, item, value, consent, purpose, refers_to = whole
-    return Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to)
+    whole: list[Any] = [*body, *_EMPTY[: 8 - len(body)]]
+    event, channel, item, value, consent, purpose, refers_to, kind = whole
+    return Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to, kind)
 
 
 def read_events(events: Any, roles: Mapping[str, str]) -> list[tuple[Any, Event]]:
@@ -154,7 +159,7 @@ def _read(event: Any, roles: Mapping[str, str], place: str) -> tuple[Any, Event]
     name, channel = (_text(held[field], f"{where}: {field}") for field in ("event", "channel"))
     texts = {
         field: None if held.get(field) is None else _text(held[field], f"{where}: {field}")
-        for field in ("event_id", "purpose", "refers_to")
+        for field in ("event_id", "purpose", "refers_to", "kind")
     }
     found = Event(
         at_us,
@@ -166,6 +171,7 @@ def _read(event: Any, roles: Mapping[str, str], place: str) -> tuple[Any, Event]
         _answer(held.get("consent"), where),
         texts["purpose"],
         texts["refers_to"],
+        texts["kind"],
     )
     _check_role(found, roles.get(name, ACTIVITY), where)
     return check_id(held["user_id"], f"{where}: user_id"), found
@@ -182,6 +188,11 @@ def _check_role(event: Event, role: str, where: str) -> None:
         raise SchemaError(
             f"{where}: consent, True or False, belongs to an event that gives or withdraws it, and to no other. Write "
             "{'event': 'consent', 'consent': False, ...}."
+        )
+    if event.kind is not None and role != "sent":
+        raise SchemaError(
+            f"{where}: kind belongs to a message that was sent, and to no other event. Write {{'event': 'sent', "
+            "'kind': 'nudge', ...}."
         )
     if role in ("impression", "like", "dislike") and event.item is None:
         raise SchemaError(f"{where}: an event of the type {shown(event.event)} needs an item_id.")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from omnireco.errors import ParameterError
 from omnireco.files.io import load_mapped
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.answers import Answer, Resumed, State, Touch
-from omnireco.live.asking import Ask, Served, audience_of, rules_now
+from omnireco.live.asking import Ask, Served, audience_of, limits_now, rules_now
 from omnireco.live.events import Event, check_id, events_of, read_events
 from omnireco.live.person import Person, log_of, messages_of
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
@@ -85,7 +86,7 @@ class Live:
     Answer(3 items, cold)
     """
 
-    __slots__ = ("_erasures", "_followed", "_key", "_people", "_roles", "_served", "rules", "store")
+    __slots__ = ("_erasures", "_followed", "_generation", "_key", "_people", "_roles", "_served", "rules", "store")
 
     def __init__(
         self, snapshot: Any, *, rules: Rules | None = None, store: Store | None = None, key: bytes | None = None
@@ -98,10 +99,11 @@ class Live:
         self._roles = self.rules.roles
         self._people: dict[str, Person] = {}
         self._followed: Any = None
+        self._generation = self.store.generation()
         self._erasures = 0  # whoever reads a person meanwhile must not keep them
         self._served = Served.of(snapshot)
         for note in self.store.unfinished():
-            self._finish(*json.loads(note))
+            self._finish(note)
 
     def __repr__(self) -> str:
         return f"Live({self.snapshot.model!r}, {self.store!r})"
@@ -122,8 +124,8 @@ class Live:
         ----------
         events : mapping, or iterable of mappings
             ``user_id event channel timestamp``, and where there are such ``item_id value event_id consent purpose
-            refers_to`` (the event that is undone, the message that was answered). They may come late, and twice under
-            one ``event_id``.
+            refers_to kind`` (the event that is undone, the message that was answered; the kind of a message that was
+            sent). They may come late, and twice under one ``event_id``.
 
         Returns
         -------
@@ -196,7 +198,7 @@ class Live:
         basket = [item for item in _items(given, "given") if item in known]
         shown_then: list[Any] = []
         if self.rules.repeat_after is not None:
-            since = now - check_duration(self.rules.repeat_after, "repeat_after")
+            since = now - _duration(self.rules.repeat_after)
             shown_then = [item for item in person.impressions(now, since) if item in known and item not in barred]
         ask = Ask(served, person, now, channel, basket, eligible, check_flag(exclude_seen, "exclude_seen"))
         items, scores = ask.best(k, [*barred, *shown_then])
@@ -227,7 +229,8 @@ class Live:
         -----
         The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules. What
         the person dislikes is not offered. ``CoolDown``, ``ServiceWindow`` and ``NotDisliked`` look at what the person
-        has done until now, and not at the log that they were made with.
+        has done until now, and not at the log that they were made with; where the rules have ``points``, ``Affordable``
+        and ``Points`` at what the person has now. A withdrawal on a channel that the audience does not know closes all.
         """
         now, snap = check_instant(at, "at"), self.snapshot
         if snap.timing is None or snap.audience is None:
@@ -258,11 +261,12 @@ class Live:
             snap.timing,
             slots(at, days=self.rules.days),
             channels=names,
-            eligibility=rules_now(self.rules.eligibility, person, now),
+            eligibility=rules_now(self.rules.eligibility, person, now, self.rules.points),
             per_person=limits,
             value=replace(worth, fatigue=snap.fatigue) if worth.fatigue is None else worth,
         )
-        frame = plan(found, constraints=self.rules.constraints).to_frame()
+        limits_of = limits_now(self.rules.constraints, person, now, self.rules.points, snap.audience.channels)
+        frame = plan(found, constraints=limits_of).to_frame()
         if not len(frame):
             return None
         first = frame.sort_values("send_at", kind="stable").iloc[0]
@@ -312,7 +316,7 @@ class Live:
             tuple(item for item, liked in opinions.items() if not liked),
             person.points(now, self.rules.points),
             len(person.messages(now)),
-            {key: yes for key, (_, yes) in person.consents(now).items()},
+            {key: yes for key, (_, yes) in person.consents(now, self._ahead()).items()},
             sum(one.item is not None and one.item not in known for one in past),
         )
 
@@ -323,7 +327,7 @@ class Live:
         return Dataset(
             replace(person.log(now, self._served.names), end_us=now),
             messages=messages_of(person.user, person.messages(now), now),
-            audience=audience_of(snap.audience, person, now),
+            audience=audience_of(snap.audience, person, now, self._ahead()),
             catalog=snap.catalog,
             end=at,
         )
@@ -365,8 +369,11 @@ class Live:
 
         Notes
         -----
-        Killed at any moment, it has not begun, or the next ``Live`` on the store finishes it before it answers. An
-        event of these people that is delivered later makes them known again: stop the stream first.
+        Killed at any moment, it has not begun, or the next ``Live`` on the store finishes it before it answers, as
+        ``erase([])`` does. Other workers of the store forget what they remember of anybody before they answer their
+        next request, or at their next :meth:`follow`; memory that a process has given back is not overwritten before
+        it is used again. An event of these people that is delivered later makes them known again: stop the stream
+        first.
         """
         if isinstance(users, (str, bytes, Mapping)) or not isinstance(users, Iterable):
             raise ParameterError(f"erase: users must be a list of ids. Got {shown(users)}: write [user_id].")
@@ -382,11 +389,15 @@ class Live:
         paths = [str(Path(path).absolute()) for path in listed]
         for path in paths:
             load_mapped(path)  # what cannot be read is said before anything is removed
-        gone = self.store.erase(keys, note=json.dumps([who, paths]))
-        return self._finish(who, paths, gone)
+        note = json.dumps([who, paths])
+        receipt = self._finish(note, self.store.erase(keys, note=note))
+        for late in () if who else self.store.unfinished():
+            self._finish(late)
+        return receipt
 
-    def _finish(self, who: list[Any], paths: list[str], gone: int = 0) -> Receipt:
+    def _finish(self, note: str, gone: int = 0) -> Receipt:
         """Do what is left of an erasure once the store has removed its rows."""
+        who, paths = json.loads(note)
         ids: dict[str, int] = {}
         awaits: list[str] = []
         for path in map(Path, paths):
@@ -403,7 +414,7 @@ class Live:
         self._erasures += 1
         for user in who:
             self._people.pop(key_of_user(user, self._key), None)
-        self.store.finish()
+        self.store.finish(note)
         _log.info("erase: %d people, %d events", len(who), gone)
         return Receipt(len(who), gone, ReadOnly(ids), tuple(awaits))
 
@@ -415,6 +426,9 @@ class Live:
         ``schema``, ``at`` and ``max_age`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is
         raised, and the snapshot that answers goes on.
         """
+        generation = self.store.generation()
+        if generation != self._generation:
+            self._forget(generation)
         mark = _mark_of(path)
         if mark is not None and mark == self._followed:
             return False
@@ -437,14 +451,25 @@ class Live:
     def _of(self, user: Any, now: int, verb: str = "") -> Person:
         """Return what may be used of a person for a purpose: everything, or nothing without their consent."""
         key = key_of_user(user, self._key)
-        version = self.store.version(key)
+        version, generation = self.store.look(key)
+        if generation != self._generation:
+            self._forget(generation)
         person = self._people.get(key)
         if person is None or person.version != version:
             person = self._read(check_id(user, "user"), key)
         purpose = self.rules.purposes.get(verb)
-        if purpose is not None and not person.allows(purpose, now):
+        if purpose is not None and not person.allows(purpose, now, self._ahead()):
             return Person.of(person.user, person.version, (), self._roles)
         return person
+
+    def _ahead(self) -> int:
+        return 0 if self.rules.ahead is None else _duration(self.rules.ahead)
+
+    def _forget(self, generation: int) -> None:
+        """Forget everybody who is remembered here: somebody was erased, maybe by another process, and not by name."""
+        self._generation = generation
+        self._erasures += 1
+        self._people.clear()
 
     def _read(self, user: Any, key: str) -> Person:
         erasures = self._erasures
@@ -483,6 +508,12 @@ class Live:
     def _channels(self, audience: Audience) -> list[str]:
         wanted = self.rules.channels
         return [str(name) for name in audience.channels.ids if wanted is None or name in tuple(wanted)]
+
+
+@lru_cache(maxsize=64)
+def _duration(value: Any) -> int:
+    """Return the microseconds of a duration that the rules have checked."""
+    return check_duration(value, "repeat_after")
 
 
 def _mark_of(path: Any) -> tuple[int, ...] | None:

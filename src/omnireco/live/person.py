@@ -36,6 +36,7 @@ class Message(NamedTuple):
     channel: str
     item: Any = None
     responded_at: int = NEVER
+    kind: str | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -153,25 +154,36 @@ class Person:
                 found[one.item] = one.at_us
         return found
 
-    def consents(self, at_us: int) -> Mapping[tuple[str, str | None], tuple[int, bool]]:
+    def consents(self, at_us: int, ahead_us: int = 0) -> Mapping[tuple[str, str | None], tuple[int, bool]]:
         """Return the newest consent by channel and purpose until an instant; at one instant no.
 
-        An unsubscription is a withdrawal from the channel.
+        An unsubscription is a withdrawal from the channel. A withdrawal counts ``ahead_us`` before its time stamp,
+        which a fast clock may have made.
         """
         found: dict[tuple[str, str | None], tuple[int, bool]] = {}
         for one in self.groups.get("consent", ()):
-            if one.at_us > at_us:
+            if one.at_us > at_us + ahead_us:
                 break
+            if one.at_us > at_us and one.consent:
+                continue
             yes = self.roles.get(one.event) == "consent" and bool(one.consent)
             key = (one.channel, one.purpose)
             older = found.get(key)
             found[key] = (one.at_us, yes and not (older is not None and older[0] == one.at_us and not older[1]))
         return found
 
-    def allows(self, purpose: str, at_us: int) -> bool:
+    def withdrawals(self, at_us: int, ahead_us: int = 0) -> list[tuple[str, int]]:
+        """Return the channel and instant of every withdrawal from messages until an instant."""
+        return [
+            (one.channel, one.at_us)
+            for one in self.groups.get("consent", ())
+            if not one.consent and one.purpose is None and one.at_us <= at_us + ahead_us
+        ]
+
+    def allows(self, purpose: str, at_us: int, ahead_us: int = 0) -> bool:
         """Return whether the newest consent to a purpose, on whatever channel it was given, is a yes."""
         newest: tuple[int, bool] | None = None
-        for (_, of), (at, yes) in self.consents(at_us).items():
+        for (_, of), (at, yes) in self.consents(at_us, ahead_us).items():
             if of == purpose and (newest is None or (at, not yes) > (newest[0], not newest[1])):
                 newest = (at, yes)
         return newest is not None and newest[1]
@@ -183,9 +195,13 @@ class Person:
             if one.at_us < at_us and one.refers_to is not None:
                 answers.setdefault(one.refers_to, one.at_us)
         return tuple(
-            Message(one.at_us, one.channel, one.item, max(one.at_us, answers.get(one.event_id, NEVER)))
-            if one.event_id in answers
-            else Message(one.at_us, one.channel, one.item)
+            Message(
+                one.at_us,
+                one.channel,
+                one.item,
+                max(one.at_us, answers[one.event_id]) if one.event_id in answers else NEVER,
+                one.kind,
+            )
             for one in self.groups.get("sent", ())
             if one.at_us < at_us
         )
@@ -254,6 +270,8 @@ def messages_of(user: Any, sent: Sequence[Message], end_us: int, *, none: bool =
     items, channels = sorted({one.item for one in sent if one.item is not None}), sorted({one.channel for one in sent})
     item_code: dict[Any, int] = {None: NONE, **{item: code for code, item in enumerate(items)}}
     channel_code = {name: code for code, name in enumerate(channels)}
+    kinds = sorted({one.kind for one in sent if one.kind is not None})
+    kind_code: dict[str | None, int] = {None: NONE, **{name: code for code, name in enumerate(kinds)}}
     return MessageLog(
         vocabulary([user]),
         vocabulary(channels, text=True),
@@ -267,6 +285,8 @@ def messages_of(user: Any, sent: Sequence[Message], end_us: int, *, none: bool =
         np.fromiter((one.responded_at for one in sent), np.int64, n),
         None,
         end_us,
+        kinds=vocabulary(kinds, text=True) if kinds else None,
+        kind=np.fromiter((kind_code[one.kind] for one in sent), np.int32, n) if kinds else None,
     )
 
 

@@ -11,7 +11,7 @@ from omnireco._core.checks import check_duration
 from omnireco._kernels.als.fold_in import fold_in
 from omnireco._kernels.als.least_squares import diverged
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
-from omnireco._kernels.topk.exact import rank_one
+from omnireco._kernels.topk.exact import ItemIndex, rank_one
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
@@ -21,6 +21,8 @@ from omnireco.models.base import Model, Past, _Eligible
 
 __all__ = ["Quick"]
 
+_SETS = 4  # sets of eligible items that are remembered
+_WORTH = 32  # requests after which a set gets an index of its own: that costs about as much as a thousand of them
 _HALVINGS = 100.0  # beyond, an item may fade from the history and must still count as seen: the long way knows how
 _OWN = (
     "_read",
@@ -45,13 +47,15 @@ class Quick:
         Of the model; kinds whose weight of an event depends on other events go the long way.
     """
 
-    __slots__ = ("factors", "half_life", "items", "model", "weights")
+    __slots__ = ("_ridges", "_sets", "factors", "half_life", "items", "model", "weights")
 
     def __init__(self, model: Model, weights: Weights) -> None:
         self.model, self.weights, self.items = model, weights, model.items
         self.factors: Any = model if model._factorised() is model else None
         life = weights.half_life
         self.half_life = None if life is None else check_duration(life, "half_life")
+        self._ridges: dict[int, np.ndarray] = {}  # by the length of a history
+        self._sets: tuple[_Eligibles, ...] = ()  # replaced whole, the last used first
 
     @classmethod
     def of(cls, model: Any) -> Quick | None:
@@ -78,25 +82,57 @@ class Quick:
         code, data = row
         seen = code if exclude_seen else barred[:0]
         out = _joined(seen, barred) if barred.size else seen
+        allowed = self._eligibles(eligible)
+        if allowed is None or (self.factors is None and code.size):
+            return self._by_block(code, data, out, k, eligible)
+        if not code.size:
+            return allowed.popular(self.model, out, k)
+        vector = self._placed(np.array([0, code.size], np.int64), code, data)
+        mask, among = allowed.mask, allowed.index(self.factors._index)
+        codes, scores = rank_one(vector, self.factors._index, k=k, out=out, mask=mask, among=among)
+        return _held(codes[0], scores[0])
+
+    def _by_block(
+        self, code: np.ndarray, data: np.ndarray, out: np.ndarray, k: int, eligible: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best items by the model's own block of one row."""
         m = len(self.items)
-        read = _Eligible.read(eligible, self.items, 1)
-        indptr, end = np.array([0, code.size], np.int64), np.array([0, out.size], np.int64)
-        if self.factors is not None and code.size and read.group is None:
-            vector = self._placed(indptr, code, data)
-            codes, scores = rank_one(vector, self.factors._index, k=k, out=out, mask=read.masks)
-        else:
-            allowed = read.rows(slice(0, 1))
-            cells = raw_csr(data, code, indptr.astype(np.int32), (1, m))
-            exclude = raw_csr(np.ones(out.size, np.float32), out, end.astype(np.int32), (1, m)) if out.size else None
-            codes, scores = self.model._rank_block(Past(cells, None, cells), exclude, k=k, eligible=allowed, threads=1)
-        held = codes[0] != NONE
-        return codes[0][held], scores[0][held]
+        allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
+        ends = np.array([0, code.size], np.int32)
+        cells = raw_csr(data, code, ends, (1, m))
+        exclude = raw_csr(np.ones(out.size, np.float32), out, np.array([0, out.size]), (1, m)) if out.size else None
+        codes, scores = self.model._rank_block(Past(cells, None, cells), exclude, k=k, eligible=allowed, threads=1)
+        return _held(codes[0], scores[0])
+
+    def _eligibles(self, eligible: Any) -> _Eligibles | None:
+        """Return what is remembered of a set of eligible items; None where it is asked for in groups.
+
+        A mask may have been changed since it was last seen, so all of it is compared.
+        """
+        mask, sets = eligible, self._sets
+        if eligible is not None and not (
+            type(eligible) is np.ndarray and eligible.dtype == np.bool_ and eligible.shape == (len(self.items),)
+        ):
+            read = _Eligible.read(eligible, self.items, 1)
+            if read.group is not None:
+                return None
+            mask = read.masks
+        for place, one in enumerate(sets):
+            if one.is_of(mask):
+                if place:
+                    self._sets = (one, *sets[:place], *sets[place + 1 :])
+                return one
+        fresh = _Eligibles.of(mask)
+        self._sets = (fresh, *sets[: _SETS - 1])
+        return fresh
 
     def _placed(self, indptr: np.ndarray, code: np.ndarray, data: np.ndarray) -> np.ndarray:
         """Return the vector of one history, float32 (1, d): what the model's own placing does, without a matrix."""
         model = self.factors
         weight, pull, _ = model.loss.cells(data, None)
-        ridge = model.loss.ridge(np.array([code.size]), len(self.items))
+        ridge = self._ridges.get(code.size)
+        if ridge is None:
+            ridge = self._ridges[code.size] = model.loss.ridge(np.array([code.size]), len(self.items))
         vector = fold_in(indptr, code, weight, pull, space=model._space, ridge=ridge, threads=1)
         if not np.isfinite(vector).all():
             raise diverged("recommend")
@@ -119,6 +155,92 @@ class Quick:
         coded = Coded(np.zeros(n, np.int32), columns.item[:n], None, amount)
         found = sum_cells([coded], (1, len(self.items)), cap=rule.cap, binary=rule.binary)[0]
         return found.indices, found.data
+
+
+class _Eligibles:
+    """A set of eligible items, and what was computed of it: once for all requests that ask for it.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (m,), bool, or None
+        A copy, which nobody changes; None stands for all items.
+    """
+
+    __slots__ = ("_among", "_order", "_probe", "_uses", "_words", "mask")
+
+    def __init__(self, mask: np.ndarray | None, words: np.ndarray, probe: np.ndarray) -> None:
+        self.mask, self._words, self._probe = mask, words, probe
+        self._uses = 0
+        self._among: ItemIndex | None = None
+        self._order: tuple[np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def of(cls, mask: np.ndarray | None) -> _Eligibles:
+        """Return what is to be remembered of a mask."""
+        if mask is None:
+            return cls(None, _NO_WORDS, _NO_WORDS)
+        padded = np.zeros(-(-mask.size // 8) * 8, np.bool_)
+        padded[: mask.size] = mask
+        own = padded[: mask.size]
+        own.setflags(write=False)
+        words = padded.view(np.int64)
+        return cls(own, words, words[:: max(1, words.size // 64)].copy())
+
+    def is_of(self, mask: np.ndarray | None) -> bool:
+        """Return whether a mask, as it is now, allows the same items."""
+        if mask is None or self.mask is None:
+            return mask is self.mask
+        whole = mask.size // 8
+        if not mask.flags.c_contiguous:
+            return bool((mask == self.mask).all())
+        words = mask[: 8 * whole].view(np.int64)
+        step = max(1, self._words.size // 64)
+        probe = words[::step]
+        return bool(
+            (probe == self._probe[: probe.size]).all()
+            and (words == self._words[:whole]).all()
+            and (mask[8 * whole :] == self.mask[8 * whole :]).all()
+        )
+
+    def index(self, whole: ItemIndex) -> ItemIndex | None:
+        """Return an index of these items alone, once so many have asked that it pays."""
+        if self.mask is None:
+            return None
+        if self._among is None:
+            self._uses += 1
+            if self._uses < _WORTH:
+                return None
+            codes = np.flatnonzero(self.mask).astype(np.int32)
+            if not 0 < codes.size < _FULL * self.mask.size:
+                return None
+            self._among = whole.among(codes)
+        return self._among
+
+    def popular(self, model: Model, out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what most people choose among these items, without those in ``out``: what a stranger gets."""
+        held = self._order
+        if held is None:
+            value = model.popularity.astype(np.float32) + np.float32(0.0)
+            codes = np.arange(value.size, dtype=np.int32) if self.mask is None else np.flatnonzero(self.mask)
+            order = codes[np.argsort(-value[codes], kind="stable")].astype(np.int32)
+            held = self._order = order, value[order]
+        if not out.size:
+            return held[0][:k].copy(), held[1][:k].copy()
+        head = held[0][: k + out.size]
+        free = np.flatnonzero(~np.isin(head, out))[:k]
+        return head[free], held[1][free]
+
+
+_NO_WORDS = np.empty(0, np.int64)
+_FULL = 0.9  # a set of nearly all items gets no index of its own
+
+
+def _held(codes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and scores without an empty end."""
+    if codes[-1] != NONE:
+        return codes, scores
+    held = codes != NONE
+    return codes[held], scores[held]
 
 
 def _single(item: np.ndarray, amount: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

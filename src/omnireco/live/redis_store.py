@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
+from zlib import crc32
 
 from omnireco._core.checks import check_integer, require, shown
 from omnireco.errors import ParameterError, StorageError
@@ -42,8 +43,9 @@ class RedisStore(Store):
     """Events of people in a Redis server: many machines share them. Needs ``pip install "omnireco[redis]"``.
 
     What is acknowledged is in the server's memory, and on its disk as its own settings say: ``appendonly yes`` and
-    ``appendfsync always`` for no loss at a power cut. An erasure removes people from memory; the server's old append
-    file keeps them until it is written anew, which ``erase`` asks for.
+    ``appendfsync always`` for no loss at a power cut. An erasure removes people from memory; the server's append file
+    and its dump keep them until they are written anew, which ``erase`` asks for where the settings keep such files.
+    Every event that is read is compared with its checksum.
 
     Parameters
     ----------
@@ -98,11 +100,28 @@ class RedisStore(Store):
         """Return the version of a person's events, 0 where there are none."""
         return int(self._call("hget", self._named(key), "v") or 0)
 
+    def generation(self) -> int:
+        """Return a number that is another one after every erasure and expiry."""
+        return int(self._call("get", f"{self._prefix}generation") or 0)
+
+    def look(self, key: str) -> tuple[int, int]:
+        """Return the version of a person's events, and the generation, in one round trip."""
+        with self._db().pipeline(transaction=False) as many:
+            many.hget(self._named(key), "v")
+            many.get(f"{self._prefix}generation")
+            version, generation = self._run(many)
+        return int(version or 0), int(generation or 0)
+
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person, as of one moment."""
         found = self._call("hgetall", self._named(key))
-        version = int(found.pop(b"v", 0))
-        return version, tuple(_row(key, name, cell) for name, cell in found.items())
+        try:
+            version = int(found.pop(b"v", 0))
+            return version, tuple(_row(key, name, cell) for name, cell in found.items())
+        except (ValueError, UnicodeError):
+            raise StorageError(
+                "RedisStore: the server gave back events that nobody put there: they are damaged. Restore a copy."
+            ) from None
 
     def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people, and return how many rows they had; the server is asked to write its append file anew."""
@@ -111,6 +130,7 @@ class RedisStore(Store):
             for name in names:
                 many.hlen(name)
                 many.delete(name)
+            many.incr(f"{self._prefix}generation")
             if note is not None:
                 many.sadd(f"{self._prefix}erasing", note)
             found = self._run(many)
@@ -122,11 +142,29 @@ class RedisStore(Store):
         """Return the notes of erasures that are not over."""
         return tuple(note.decode() for note in self._call("smembers", f"{self._prefix}erasing"))
 
-    def finish(self) -> None:
-        """Forget the notes; a server that keeps an append file is asked to write it anew."""
-        self._call("delete", f"{self._prefix}erasing")
-        if self._call("config", "GET", "appendonly") not in ([], {}, [b"appendonly", b"no"], {b"appendonly": b"no"}):
-            self._call("bgrewriteaof")
+    def finish(self, note: str | None = None) -> None:
+        """Forget a note, or all of them; a server that keeps an append file or a dump is asked to write it anew."""
+        try:
+            if self._setting("appendonly") not in ("", "no"):
+                self._call("bgrewriteaof")
+            if self._setting("save"):
+                self._call("bgsave", True)  # after the other one, if that runs
+        except StorageError:  # one that runs already may have begun before the people were removed
+            raise StorageError(
+                "RedisStore: the people are removed from memory, and the server did not begin to write its files anew, "
+                "which may still hold them: it is writing them already, or forbids it. Write live.erase([]) when it is "
+                "done."
+            ) from None
+        if note is None:
+            self._call("delete", f"{self._prefix}erasing")
+        else:
+            self._call("srem", f"{self._prefix}erasing", note)
+
+    def _setting(self, name: str) -> str:
+        """Return a setting of the server; nothing where it does not say."""
+        found = self._call("config", "GET", name)
+        values = [*found.values()] if isinstance(found, dict) else list(found)[1::2]
+        return values[0].decode() if values and isinstance(values[0], bytes) else str(values[0]) if values else ""
 
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
         """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""
@@ -144,6 +182,7 @@ class RedisStore(Store):
                 many.hset(name, "v", after)
                 if len(old) == len(rows):
                     many.delete(name)
+                many.incr(f"{self._prefix}generation")
                 self._run(many)
             gone += len(old)
         return gone
@@ -193,9 +232,17 @@ class RedisStore(Store):
 
 
 def _cell(row: Row) -> bytes:
-    return b"%d " % row.at_us + row.body
+    """Return what stands for a row: instant, checksum of everything, body."""
+    return b"%d %d " % (row.at_us, _checksum(row)) + row.body
 
 
 def _row(key: str, name: bytes, cell: bytes) -> Row:
-    at, _, body = cell.partition(b" ")
-    return Row(key, name[1:].decode(), int(at), body)
+    at, checksum, body = cell.split(b" ", 2)
+    row = Row(key, name[1:].decode(), int(at), body)
+    if name[:1] != b"e" or int(checksum) != _checksum(row):
+        raise ValueError
+    return row
+
+
+def _checksum(row: Row) -> int:
+    return crc32(row.body, crc32(f"{row.key} {row.event_id} {row.at_us}".encode()))

@@ -65,6 +65,9 @@ class Rules:
         What a message is worth; its fatigue is by default that of the snapshot.
     days : int, default 7
         How many days ahead :meth:`Live.next_touch` looks.
+    ahead : str, timedelta or None, default "10min"
+        How far the clocks of devices may be ahead: a withdrawal with a time stamp this little after ``at`` counts
+        already, as it would else be passed over until then. None waits for every time stamp.
     max_age : str, timedelta or None
         A snapshot whose data ended longer ago is refused, as an error. None answers from any.
 
@@ -94,6 +97,7 @@ class Rules:
     per_person: PerPerson | None = None
     value: TouchValue | None = None
     days: int = 7
+    ahead: Any = "10min"
     max_age: Any = None
 
     def __post_init__(self) -> None:
@@ -103,7 +107,7 @@ class Rules:
         put("roles", check_roles(self.roles))
         for name in ("session", "within"):
             check_duration(getattr(self, name), name)
-        for name in ("repeat_after", "max_age"):
+        for name in ("repeat_after", "ahead", "max_age"):
             if getattr(self, name) is not None:
                 check_duration(getattr(self, name), name)
         for name in ("begun", "finished"):

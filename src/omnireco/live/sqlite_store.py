@@ -17,7 +17,7 @@ from omnireco.live.store import Appended, Row, Store, check_same, type_marks
 
 __all__ = ["SQLiteStore"]
 
-_FORMAT = 2
+_FORMAT = 3
 _APPLICATION = 0x6F6D6E69  # "omni"
 _SCHEMA = """
 CREATE TABLE people (key TEXT PRIMARY KEY, version INTEGER NOT NULL, n INTEGER NOT NULL) WITHOUT ROWID;
@@ -27,6 +27,10 @@ CREATE TABLE clock (version INTEGER NOT NULL);
 CREATE TABLE erasing (note TEXT);
 INSERT INTO clock VALUES (0);
 """
+_SINCE_3 = "CREATE TABLE generation (number INTEGER NOT NULL); INSERT INTO generation VALUES (0);"
+_LOOK = "SELECT (SELECT version FROM people WHERE key = ?), number FROM generation"
+_INSERT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)"
+_DRAWN = 1 << 61  # no clock comes so far: a version that was drawn is none that was counted
 _ABANDONED: list[sqlite3.Connection] = []  # a forked child must not close what belongs to its parent
 
 
@@ -76,7 +80,7 @@ class SQLiteStore(Store):
         self._open: list[tuple[int, sqlite3.Connection]] = []
         with self._writing() as db:
             self._make(db)
-        if self._ask("SELECT 1 FROM erasing LIMIT 1", ()) and not self.unfinished():
+        if self._ask("SELECT 1 FROM erasing WHERE note IS NULL LIMIT 1", ()):
             self._scrub()  # an erasure was killed after it had removed people: what is left of their bytes goes now
 
     def __repr__(self) -> str:
@@ -84,15 +88,15 @@ class SQLiteStore(Store):
 
     def append(self, rows: Sequence[Row]) -> Appended:
         """Keep rows, all or none."""
+        if len(rows) == 1:
+            return self._append_one(*rows)
         new: list[bool] = []
         versions: dict[str, tuple[int, int]] = {}
         sizes: dict[str, int] = {}
         with self._writing() as db:
             after = 0
             for row in rows:
-                done = db.execute(
-                    "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row))
-                ).rowcount
+                done = db.execute(_INSERT, (*row, _checksum(*row))).rowcount
                 if not done:
                     query = "SELECT at_us, body FROM events WHERE key = ? AND event_id = ?"
                     check_same(db.execute(query, row[:2]).fetchone(), row)
@@ -110,10 +114,47 @@ class SQLiteStore(Store):
                     db.execute("INSERT OR REPLACE INTO people VALUES (?, ?, ?)", (key, last, sizes[key]))
         return Appended(tuple(new), versions)
 
+    def _append_one(self, row: Row) -> Appended:
+        """Keep one row, as a service does most; its version is drawn, so that the page of the clock stays as it is."""
+        key, before, new = row.key, (0, 0), True
+        try:
+            db = self._db()
+            run = db.execute
+            run("BEGIN IMMEDIATE")
+            try:
+                before = run("SELECT version, n FROM people WHERE key = ?", (key,)).fetchone() or before
+                new = bool(run(_INSERT, (*row, _checksum(*row))).rowcount)
+                if new:
+                    after = (int.from_bytes(os.urandom(8), "little") >> 2) | _DRAWN
+                    run("INSERT OR REPLACE INTO people VALUES (?, ?, ?)", (key, after, before[1] + 1))
+                else:
+                    after = before[0]
+                    query = "SELECT at_us, body FROM events WHERE key = ? AND event_id = ?"
+                    check_same(run(query, row[:2]).fetchone(), row)
+                run("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    run("ROLLBACK")
+                raise
+        except (sqlite3.Error, UnicodeError) as error:
+            raise self._failed(error) from None
+        return Appended((new,), {key: (before[0], after)})
+
     def version(self, key: str) -> int:
         """Return the version of a person's events, 0 where there are none."""
         found = self._ask("SELECT version FROM people WHERE key = ?", (key,))
         return found[0][0] if found else 0
+
+    def generation(self) -> int:
+        """Return a number that is another one after every erasure and expiry."""
+        return self.look("")[1]
+
+    def look(self, key: str) -> tuple[int, int]:
+        """Return the version of a person's events, and the generation."""
+        found = self._ask(_LOOK, (key,))
+        if len(found) != 1:
+            raise self._damaged()
+        return found[0][0] or 0, found[0][1]
 
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person, as of one moment."""
@@ -139,6 +180,7 @@ class SQLiteStore(Store):
         gone = 0
         with self._writing() as db:
             db.execute("INSERT INTO erasing VALUES (?)", (note,))
+            db.execute("UPDATE generation SET number = number + 1")
             for key in dict.fromkeys(keys):
                 gone += db.execute("DELETE FROM events WHERE key = ?", (key,)).rowcount
                 db.execute("DELETE FROM people WHERE key = ?", (key,))
@@ -150,10 +192,10 @@ class SQLiteStore(Store):
         """Return the notes of erasures that are not over."""
         return tuple(row[0] for row in self._ask("SELECT note FROM erasing WHERE note IS NOT NULL", ()))
 
-    def finish(self) -> None:
-        """Forget the notes, and write the file anew without what erasures left in it."""
+    def finish(self, note: str | None = None) -> None:
+        """Forget a note, or all of them, and write the file anew without what erasures left in it."""
         with self._writing() as db:
-            db.execute("UPDATE erasing SET note = NULL")
+            db.execute("UPDATE erasing SET note = NULL WHERE ? IS NULL OR note = ?", (note, note))
         self._scrub()
 
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
@@ -171,6 +213,7 @@ class SQLiteStore(Store):
             db.execute("DELETE FROM people WHERE n = 0")
             if gone:
                 db.execute("INSERT INTO erasing VALUES (NULL)")
+                db.execute("UPDATE generation SET number = number + 1")
         if gone:
             self._scrub()
         return int(gone)
@@ -237,6 +280,9 @@ class SQLiteStore(Store):
         )
         if application == _APPLICATION and version == _FORMAT:
             return
+        if application == _APPLICATION and version == 2:
+            self._run_all(db, _SINCE_3)
+            return
         if application or version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             later = application == _APPLICATION and version > _FORMAT
             raise StorageError(
@@ -244,7 +290,11 @@ class SQLiteStore(Store):
                 + ("was written by a later version. Upgrade: pip install -U omnireco." if later
                    else "is a database of something else. Name another file.")
             )  # fmt: skip
-        for statement in filter(str.strip, _SCHEMA.split(";")):
+        self._run_all(db, _SCHEMA + _SINCE_3)
+
+    @staticmethod
+    def _run_all(db: sqlite3.Connection, statements: str) -> None:
+        for statement in filter(str.strip, statements.split(";")):
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {_FORMAT}")
@@ -261,7 +311,7 @@ class SQLiteStore(Store):
                     "them, because another process was reading. They go when the store is opened next, or by "
                     "live.erase([])."
                 )
-            db.execute("DELETE FROM erasing")
+            db.execute("DELETE FROM erasing WHERE note IS NULL")  # others may be at work
         except (sqlite3.Error, UnicodeError) as error:
             raise self._failed(error) from None
 

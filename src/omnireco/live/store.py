@@ -42,7 +42,8 @@ class Store(ABC):
 
     An ``append`` is acknowledged when it returns: all its rows are kept then, or none. A row whose key and event id
     are kept already changes nothing. Versions of a person never repeat, so whoever remembers one knows whether anything
-    has changed. What was erased is gone from every byte that the store keeps.
+    has changed. What was erased is gone from every byte that the store keeps, and the generation says to all who have
+    the store open that they must forget whom they remember.
     """
 
     __slots__ = ()
@@ -61,6 +62,14 @@ class Store(ABC):
     def version(self, key: str) -> int:
         """Return the version of a person's events, 0 where there are none."""
 
+    def generation(self) -> int:
+        """Return a number that is another one after every erasure and expiry."""
+        return 0
+
+    def look(self, key: str) -> tuple[int, int]:
+        """Return the version of a person's events, and the generation: what every request asks first."""
+        return self.version(key), self.generation()
+
     @abstractmethod
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person, as of one moment."""
@@ -77,8 +86,8 @@ class Store(ABC):
         """Return the notes of erasures that are not over."""
         return ()
 
-    def finish(self) -> None:  # noqa: B027 - a store that forgets at once has nothing to finish
-        """Forget the notes, and remove what is left of everybody who was erased."""
+    def finish(self, note: str | None = None) -> None:  # noqa: B027 - a store that forgets at once has nothing to do
+        """Forget a note, or all of them, and remove what is left of everybody who was erased."""
 
     @abstractmethod
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
@@ -134,13 +143,13 @@ class MemoryStore(Store):
     MemoryStore(1 person, 1 event)
     """
 
-    __slots__ = ("_guard", "_ids", "_kept", "_version")
+    __slots__ = ("_generation", "_guard", "_ids", "_kept", "_version")
 
     def __init__(self) -> None:
         self._guard = Guard()
         self._kept: dict[str, tuple[int, tuple[Row, ...]]] = {}
         self._ids: dict[str, dict[str, tuple[int, bytes]]] = {}
-        self._version = 0
+        self._version = self._generation = 0
 
     def __repr__(self) -> str:
         people, rows = self.sizes()
@@ -175,6 +184,15 @@ class MemoryStore(Store):
         kept = self._kept.get(key)
         return 0 if kept is None else kept[0]
 
+    def generation(self) -> int:
+        """Return a number that is another one after every erasure and expiry."""
+        return self._generation
+
+    def look(self, key: str) -> tuple[int, int]:
+        """Return the version of a person's events, and the generation."""
+        kept = self._kept.get(key)
+        return 0 if kept is None else kept[0], self._generation
+
     def read(self, key: str) -> tuple[int, tuple[Row, ...]]:
         """Return the version and the rows of a person."""
         return self._kept.get(key, (0, ()))
@@ -186,6 +204,7 @@ class MemoryStore(Store):
             for key in dict.fromkeys(keys):
                 gone += len(self._kept.pop(key, (0, ()))[1])
                 self._ids.pop(key, None)
+            self._generation += 1
             return gone
 
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
@@ -205,6 +224,7 @@ class MemoryStore(Store):
                 self._version += 1
                 self._ids[key] = {row.event_id: (row.at_us, row.body) for row in rest}
                 self._kept[key] = (self._version, rest)
+            self._generation += bool(gone)
             return gone
 
     def sizes(self) -> tuple[int, int]:

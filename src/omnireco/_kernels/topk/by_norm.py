@@ -30,8 +30,16 @@ class ByNorm:
     rest: np.ndarray
 
     @classmethod
-    def of(cls, items: np.ndarray, norms: np.ndarray) -> ByNorm:
-        """Return items (m, d) with norms (m,), sorted (a copy) where their norms differ enough."""
+    def of(cls, items: np.ndarray, norms: np.ndarray, some: np.ndarray | None = None) -> ByNorm:
+        """Return items (m, d) with norms (m,), sorted (a copy) where their norms differ enough.
+
+        Of ``some`` of them, ascending codes, always a sorted copy; the others have a place behind the last.
+        """
+        if some is not None:
+            order = some[np.argsort(-norms[some], kind="stable")].astype(np.int32)
+            place = np.full(norms.size, order.size, np.int32)
+            place[order] = np.arange(order.size, dtype=np.int32)
+            return cls(frozen(items[order]), items, frozen(order), frozen(place), frozen(norms[order]))
         if not norms.size or np.median(norms) >= _SPREAD * norms.max():
             rest = np.full(norms.size, norms.max(initial=0.0))
             return cls(items, items, _NOWHERE, _NOWHERE, frozen(rest))
@@ -39,6 +47,11 @@ class ByNorm:
         place = np.empty(order.size, np.int32)
         place[order] = np.arange(order.size, dtype=np.int32)
         return cls(frozen(items[order]), items, frozen(order), frozen(place), frozen(norms[order]))
+
+    @property
+    def differ(self) -> bool:
+        """Whether norms differ so much that a search may stop early."""
+        return bool(self.rest.size) and bool(self.rest[self.rest.size // 2] < _SPREAD * self.rest[0])
 
     def codes_of(self, places: np.ndarray) -> np.ndarray:
         """Return the codes at some places."""

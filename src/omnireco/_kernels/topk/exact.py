@@ -21,7 +21,7 @@ from omnireco._core.compute import one_blas_thread, split_evenly, usable_threads
 from omnireco._kernels.topk import tier_numpy, tier_sparse
 from omnireco._kernels.topk.by_norm import ByNorm
 from omnireco._kernels.topk.inputs import NOTHING, Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
-from omnireco._kernels.topk.packing import Tiles, pack
+from omnireco._kernels.topk.packing import Tiles, pack, pack_some
 from omnireco._kernels.topk.tiers import tier, tier_for
 from omnireco.errors import ParameterError
 
@@ -57,9 +57,10 @@ class ItemIndex:
     array([[1, 2]], dtype=int32)
     """
 
-    __slots__ = ("_largest", "_lock", "_norms", "_ranked", "_tiles", "items")
+    __slots__ = ("_among", "_largest", "_lock", "_norms", "_ranked", "_tiles", "items")
 
     items: np.ndarray
+    _among: tuple[ItemIndex, np.ndarray] | None
 
     def __init__(self, items: Any) -> None:
         array = as_factors(items, "items")
@@ -73,20 +74,40 @@ class ItemIndex:
         self._largest = float(self._norms.max(initial=0.0))
         self._tiles: dict[str, Tiles] = {}
         self._ranked: ByNorm | None = None
+        self._among = None
         self._lock = threading.Lock()
+
+    def among(self, codes: np.ndarray) -> ItemIndex:
+        """Return an index of some items, ascending codes (int32), for :func:`rank_one`; it answers with these codes."""
+        index = ItemIndex.__new__(ItemIndex)
+        index.items, index._norms, index._largest = self.items, self._norms, self._largest
+        index._tiles, index._ranked, index._lock = {}, None, threading.Lock()
+        index._among = self, codes
+        return index
 
     def _quantised(self, shape: str) -> Tiles:
         """Return the tiles of the int8 tier for a shape, made when first needed."""
+        found = self._tiles.get(shape)
+        if found is not None:
+            return found
         with self._lock:
             if shape not in self._tiles:
-                self._tiles[shape] = pack(self.items, self._norms, halves=shape == "int8-avx2")
+                halves = shape == "int8-avx2"
+                if self._among is None:
+                    self._tiles[shape] = pack(self.items, self._norms, halves=halves)
+                else:
+                    whole, codes = self._among
+                    self._tiles[shape] = pack_some(
+                        self.items, self._norms, codes, halves=halves, like=whole._quantised(shape)
+                    )
         return self._tiles[shape]
 
     def _by_norm(self) -> ByNorm:
         """Return the items in the order in which the other tiers read them, made when first needed."""
         with self._lock:
             if self._ranked is None:
-                self._ranked = ByNorm.of(self.items, self._norms)
+                some = None if self._among is None else self._among[1]
+                self._ranked = ByNorm.of(self.items, self._norms, some)
         return self._ranked
 
     @property
@@ -219,23 +240,41 @@ def _topk(
 
 
 def rank_one(
-    query: np.ndarray, index: ItemIndex, *, k: int, out: np.ndarray, mask: np.ndarray | None
+    query: np.ndarray,
+    index: ItemIndex,
+    *,
+    k: int,
+    out: np.ndarray,
+    mask: np.ndarray | None,
+    among: ItemIndex | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what :func:`topk` returns for one finite row, float32 (1, d), without its checks of what is known right.
 
     ``out`` are the ascending codes (int32) that may not be returned, and ``mask`` (m,) the items that may, or None.
+    ``among`` is, where there is one, the index of the items that the mask allows: others are not even looked at.
     """
     wide = query[0].astype(np.float64)
     norm = math.sqrt(float(wide @ wide)) * (1.0 + 1e-9)  # of any rounding: a bound, as row_norms gives
-    norms, indptr = np.array([norm]), np.array([0, out.size], np.int64)
     if not 0.0 < norm * max(1.0, index._largest) < _HUGE or not index.n_items:
-        return _topk(query, index, k, (indptr, out) if out.size else None, mask, None, 1)
-    indptr, indices = (frozen(indptr), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
-    masks = NOTHING.masks if mask is None else frozen(np.ascontiguousarray(mask).reshape(1, -1))
-    rules = Rules(indptr, indices, masks, NOTHING.group)
-    codes, scores = np.full((1, k), -1, np.int32), np.full((1, k), -np.inf, np.float32)
+        rows = (np.array([0, out.size], np.int64), out) if out.size else None
+        return _topk(query, index, k, rows, mask, None, 1)
+    rules = NOTHING
+    if among is not None:
+        index, mask = among, None
+    if out.size or mask is not None:
+        ends = (
+            (frozen(np.array([0, out.size], np.int64)), frozen(out)) if out.size else (NOTHING.indptr, NOTHING.indices)
+        )
+        masks = NOTHING.masks if mask is None else frozen(np.ascontiguousarray(mask).reshape(1, -1))
+        rules = Rules(*ends, masks, NOTHING.group)
+    codes, scores = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
+    codes.fill(-1)
+    scores.fill(-np.inf)
     chosen = tier_for(1, index.n_items * index.n_factors)
-    _rank(chosen, frozen(query), index, k, rules, None, frozen(norms), 1, codes, scores)
+    norms = np.array([norm])
+    for array in (query, norms):  # one type of array, one compiled kernel
+        array.setflags(write=False)
+    _rank(chosen, query, index, k, rules, None, norms, 1, codes, scores)
     return codes, scores
 
 

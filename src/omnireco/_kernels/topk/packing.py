@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["LANE_NORM", "MOST_HALVES", "TILE", "Tiles", "pack"]
+__all__ = ["LANE_NORM", "MOST_HALVES", "TILE", "Tiles", "pack", "pack_some"]
 
 TILE = 64
 _LIKE_SCALES = 2048  # items of about equal norm, among which neighbours are chosen to share a scale
@@ -68,6 +68,22 @@ def pack(items: np.ndarray, norms: np.ndarray, *, halves: bool) -> Tiles:
         tiled[part] = byte.reshape(*code.shape, steps, 4).transpose(0, 2, 1, 3)
     facts[:, 3] = np.maximum.accumulate(facts[::-1, 1])[::-1]
     return Tiles(packed, start, order, place, facts)
+
+
+def pack_some(items: np.ndarray, norms: np.ndarray, some: np.ndarray, *, halves: bool, like: Tiles) -> Tiles:
+    """Return some of the items, ascending codes (int32), as tiles in the codes of all.
+
+    The others have a place behind the last. Arrays are as writeable as those of ``like``: kernels are compiled for one
+    kind.
+    """
+    tiles = pack(items[some], norms[some], halves=halves)
+    order = np.where(tiles.order >= 0, some[tiles.order], np.int32(-1)).astype(np.int32)
+    place = np.full(len(items), order.size, np.int32)
+    place[some] = tiles.place
+    found = tiles._replace(order=order, place=place)
+    for array, other in zip(found, like, strict=True):
+        array.setflags(write=other.flags.writeable)
+    return found
 
 
 def _scales(rows: np.ndarray, halves: bool) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +42,28 @@ def worker(
 
     def work(first: int, last: int) -> None:
         b = min(kernels.CHUNK, last - first)
-        state = kernels.reservoirs(b, k, d)
-        scan = kernels.work(b, k, d, tiles, SHAPES[shape].users if last - first > 1 else 1)
+        if last - first == 1:
+            state, scan = _memory_of_one(k, d, tiles)
+        else:
+            state = kernels.reservoirs(b, k, d)
+            scan = kernels.work(b, k, d, tiles, SHAPES[shape].users)
         kernels.rank_tiles(
             tiles, flat, queries, norms, k, limits, no_bias, tile_bias, state, scan, codes, scores, first, last
         )
 
     return work
+
+
+_LOCAL = threading.local()  # for one person, fresh memory would cost as much as the fold-in
+_KEPT = 1000  # items of a list up to which a thread keeps it
+
+
+def _memory_of_one(k: int, d: int, tiles: Tiles) -> Any:
+    """Return this thread's memory for one row; its content does not matter."""
+    size = k, d, len(tiles.facts)
+    held = getattr(_LOCAL, "held", None)
+    if held is None or held[0] != size:
+        held = size, (kernels.reservoirs(1, k, d), kernels.work(1, k, d, tiles, 1))
+        if k <= _KEPT:
+            _LOCAL.held = held
+    return held[1]

@@ -14,6 +14,7 @@ from omnireco._kernels.topk.packing import TILE
 __all__ = ["worker"]
 
 _ROWS, _ITEMS = 504, 1024  # a block of products: 2 MB, still in the cache when it is scanned
+_ITEMS_OF_ONE = 8192  # for one row: 32 KB, and a call of two libraries for each block is what costs
 
 
 def worker(
@@ -28,7 +29,7 @@ def worker(
     scores: np.ndarray,
     *,
     rows: int = _ROWS,
-    chunk: int = _ITEMS,
+    chunk: int | None = None,
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries (n, d) into codes and scores (n, k).
 
@@ -43,21 +44,22 @@ def worker(
     m = len(items)
 
     def work(first_row: int, last_row: int) -> None:
-        width = -(-min(chunk, m) // TILE) * TILE
+        many = chunk or (_ITEMS_OF_ONE if last_row - first_row == 1 else _ITEMS)
+        width = -(-min(many, m) // TILE) * TILE
         most = min(rows, last_row - first_row)
         scratch = np.empty((most, width), dtype=np.float32)
         state = kernels.reservoirs(most, k, queries.shape[1])
         for first in range(first_row, last_row, rows):
             last = min(first + rows, last_row)
             members, asked = np.arange(last - first), queries[first:last]
-            for start in range(0, m, chunk):
-                part = items[start : start + chunk]
+            for start in range(0, m, many):
+                part = items[start : start + many]
                 if ranked.order.size and start:
                     reach = norms[first:last] * (ranked.rest[start] * (1 + 1e-5)) + (most_bias + error[first:last])
                     still = np.flatnonzero(reach >= state.least[: last - first])
                     if still.size < members.size:
                         members, asked = still, queries[first + still]
-                c, ends = len(part), not members.size or start + chunk >= m
+                c, ends = len(part), not members.size or start + many >= m
                 block = scratch[: members.size]
                 np.matmul(asked, part.T, out=block[:, :c])
                 kernels.scan_block(

@@ -115,7 +115,8 @@ def worker(
     """
     items, m = ranked.items, len(ranked.items)
     if ranked.order.size:
-        chunk = min(chunk, max(2048, 4 * k))  # the sooner to stop
+        if ranked.differ:
+            chunk = min(chunk, max(2048, 4 * k))  # the sooner to stop
         moved = None if bias is None else bias[ranked.order]
     else:
         moved = bias
