@@ -470,7 +470,7 @@ def _made(
     """Return the plan under some constraints, those that the touches imply included."""
     out = None if drawn is None else _held(touches, drawn)
     costs = _costs(used)
-    done = solved(touches, used, out=out, warm=warm, start=start)
+    done = solved(touches, used, out=out, warm=warm, start=start, matrix_needed=swaps is not None)
     found = done.found
     reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
     reason[touches.value <= 0] = 1
