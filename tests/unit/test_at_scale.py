@@ -8,8 +8,9 @@ import pytest
 
 from omnireco._core.compute import always_compiled
 from omnireco._kernels.packing.lean import Placed, solve_people
-from omnireco.planning import Budget, Candidates, Capacity, Constraint, FrequencyCap, Rows, plan, solving
-from omnireco.planning.at_scale import at_scale
+from omnireco.planning import Budget, Candidates, Capacity, Constraint, FrequencyCap, Rows, plan
+from omnireco.planning.solving import whole
+from omnireco.planning.solving.at_scale import at_scale
 
 CHANNELS = np.array(["email", "push", "sms"], object)
 
@@ -43,15 +44,15 @@ def rules(n_people=300):
 @pytest.fixture
 def large(monkeypatch):
     """Take the road of very many people, however few they are."""
-    monkeypatch.setattr(solving, "LINEAR_TOUCHES", 0)
+    monkeypatch.setattr(whole, "LINEAR_TOUCHES", 0)
     with always_compiled():
         yield
 
 
 def both(monkeypatch, touches, used, **more):
-    monkeypatch.setattr(solving, "LINEAR_TOUCHES", 10**9)
+    monkeypatch.setattr(whole, "LINEAR_TOUCHES", 10**9)
     few = plan(touches, constraints=used, **more)
-    monkeypatch.setattr(solving, "LINEAR_TOUCHES", 0)
+    monkeypatch.setattr(whole, "LINEAR_TOUCHES", 0)
     return few, plan(touches, constraints=used, **more)
 
 
@@ -95,9 +96,7 @@ def test_use_limits_and_reasons_are_what_the_plan_does(monkeypatch):
     for n, name in ((3, "FrequencyCap(3, per='7D')"), (2, "FrequencyCap(2, per=None)")):
         line = lines[name, "each person"]
         assert (line.used, line.limit) == (got[have > n].sum(), n * (have > n).sum())
-    assert lines["Budget('email')", "email"].used == pytest.approx(
-        0.01 * (touches.touches.channel[sent] == 0).sum()
-    )
+    assert lines["Budget('email')", "email"].used == pytest.approx(0.01 * (touches.touches.channel[sent] == 0).sum())
     assert many.reduced is not None
     assert (many.reduced <= touches.value + 1e-12).all()
     full = got >= 2

@@ -469,7 +469,7 @@ def _made(
 ) -> Plan:
     """Return the plan under some constraints, those that the touches imply included."""
     out = None if drawn is None else _held(touches, drawn)
-    costs = _costs(used)
+    costs = costs_of(used)
     done = solved(touches, used, out=out, warm=warm, start=start, matrix_needed=swaps is not None)
     found = done.found
     reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
@@ -549,7 +549,7 @@ def _held(touches: Candidates, drawn: Holdout) -> np.ndarray:
     return np.asarray(np.append(drawn.held, False)[row][touches.touches.user])
 
 
-def _costs(used: Iterable[Constraint]) -> dict[str, float]:
+def costs_of(used: Iterable[Constraint]) -> dict[str, float]:
     """Return what a touch of each channel costs by its budgets; two that say different things are an error."""
     costs: dict[str, float] = {}
     for budget in (rule for rule in used if isinstance(rule, Budget)):

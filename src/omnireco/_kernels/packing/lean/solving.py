@@ -27,7 +27,16 @@ from omnireco._kernels.packing.plans import GOOD_GAP
 from omnireco._kernels.packing.problem import TOLERANCE, Bools, Floats, Integers, Problem
 from omnireco._kernels.packing.solving import CORE_TOUCHES, EXACT_TOUCHES, PROVEN, solved_whole
 
-__all__ = ["Explained", "LeanSolution", "explained", "ordered", "priced_people", "solve_people"]
+__all__ = [
+    "Explained",
+    "LeanSolution",
+    "explained",
+    "ordered",
+    "person_prices",
+    "priced_people",
+    "solve_people",
+    "used_by",
+]
 
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _STRETCH = 1 << 16  # touches of a piece of work
@@ -114,7 +123,7 @@ def solve_people(
         if start is not None:
             chosen = _better(people, inside, chosen, np.asarray(start, np.bool_)[found.touch])
         person = np.zeros(cap.size)
-        person[found.user] = _person_prices(people, price, threads)
+        person[found.user] = person_prices(people, price, threads)
     plan = np.zeros(value.size, np.bool_)
     plan[found.touch[chosen]] = True
     total = math.fsum(value[plan])
@@ -144,8 +153,14 @@ def ordered(
     useful: Bools,
     scale: float,
     threads: int | None,
+    *,
+    rank: Integers | None = None,
+    none: int | None = None,
 ) -> Ordered:
-    """Return the useful touches person by person; people, their touches and rows stand in the order of their hashes."""
+    """Return the useful touches person by person; people, their touches and rows stand in the order of their hashes.
+
+    ``rank`` are other numbers of the rows, and ``none`` that of no row.
+    """
     row, weight, n = placed.row, placed.weight, value.size
     parts = split_evenly(n, max(1, min(_CHUNKS, n // _STRETCH)))
 
@@ -178,8 +193,9 @@ def ordered(
     order = np.empty(int(start[-1]), np.int32 if n < np.iinfo(np.int32).max else np.int64)
     over_parts(group_loop, user, useful, each=(place, [order] * len(parts)))
     del place, count
-    rank = np.empty(limit.size, np.int64)
-    rank[np.argsort(known, kind="stable")] = np.arange(limit.size)
+    if rank is None:
+        rank = np.empty(limit.size, np.int64)
+        rank[np.argsort(known, kind="stable")] = np.arange(limit.size)
     width = row.shape[1]
     out = (np.empty(order.size), np.empty((order.size, width), row.dtype), np.empty((0, width)))
     if weight.shape[0]:
@@ -187,7 +203,18 @@ def ordered(
     ranks = np.append(rank, 0).astype(np.int64)
     steps: list[Callable[[], Any]] = [
         lambda p=p: gather_loop(
-            p.start, p.stop, start, order, hashes, value, scale, row, weight, ranks, limit.size, *out
+            p.start,
+            p.stop,
+            start,
+            order,
+            hashes,
+            value,
+            scale,
+            row,
+            weight,
+            ranks,
+            limit.size if none is None else none,
+            *out,
         )
         for p in split_evenly(mine.size, 4 * _CHUNKS)
     ]
@@ -195,7 +222,7 @@ def ordered(
     return Ordered(People(start, *out, cap[mine].astype(np.int64)), order, mine, rank)
 
 
-def _person_prices(people: People, price: Floats, threads: int | None) -> Floats:
+def person_prices(people: People, price: Floats, threads: int | None) -> Floats:
     """Return what one more touch of each person is worth, in their order."""
     found, padded = np.zeros(people.cap.size), np.append(price, 0.0)
     steps: list[Callable[[], Any]] = [
@@ -268,18 +295,17 @@ def explained(
     owner: Integers,
     found: LeanSolution,
     caps: tuple[Integers, Bools, Floats],
+    used: Floats | None = None,
     threads: int | None = None,
 ) -> Explained:
     """Return reduced values and what stands in the way of each touch, in one pass.
 
     ``owner`` is the rule of each shared row; ``caps`` are the rules of caps, where each is used up, and its price per
-    person, shapes (caps,), (caps, n_users) and (caps, n_users).
+    person, shapes (caps,), (caps, n_users) and (caps, n_users). ``used`` is the use of each row, where others use them
+    too.
     """
     limit = np.concatenate([np.empty(0), *placed.limit])
-    at = np.flatnonzero(found.chosen)
-    rows = placed.row[at].ravel()
-    weight = None if placed.weight.shape[0] == 0 else placed.weight[at].ravel()[rows >= 0]
-    used = np.bincount(rows[rows >= 0], weight, limit.size).astype(np.float64)
+    used = used_by(placed, found.chosen) if used is None else used
     reduced, block = np.empty(value.size), np.empty(value.size, np.int32)
     high = limit * (1.0 + TOLERANCE)
     steps: list[Callable[[], Any]] = [
@@ -291,3 +317,11 @@ def explained(
     ]  # fmt: skip
     in_parallel(steps, threads)
     return Explained(reduced, block, used)
+
+
+def used_by(placed: Placed, chosen: Bools) -> Floats:
+    """Return how much of each row some touches use."""
+    at = np.flatnonzero(chosen)
+    rows = placed.row[at].ravel()
+    weight = None if placed.weight.shape[0] == 0 else placed.weight[at].ravel()[rows >= 0]
+    return np.bincount(rows[rows >= 0], weight, placed.n_rows).astype(np.float64)

@@ -13,12 +13,12 @@ from omnireco._core.checks import count_of
 from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing import TOLERANCE, InConflict, Solution, solve
 from omnireco._kernels.packing.solving import LINEAR_TOUCHES
-from omnireco.errors import InfeasibleError, ParameterError
-from omnireco.planning.at_scale import at_scale
+from omnireco.errors import InfeasibleError
 from omnireco.planning.candidates import Candidates
-from omnireco.planning.compiling import EACH, checked, least_of, offers_of, warm_prices
 from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import Constraint
+from omnireco.planning.solving.at_scale import at_scale
+from omnireco.planning.solving.compiling import EACH, checked, least_of, offers_of, warm_prices
 
 __all__ = ["Solved", "solved"]
 
@@ -119,7 +119,9 @@ def solved(
         large = at_scale(touches, rules, known, out=out, warm=warm, start=start, threads=threads)
         if large is not None:
             return Solved(*large)
-    compiled = tuple(known[i] if i in known else checked(rule, rule.rows(touches.touches), n) for i, rule in enumerate(rules))
+    compiled = tuple(
+        known[i] if i in known else checked(rule, rule.rows(touches.touches), n) for i, rule in enumerate(rules)
+    )
     offers = {i: offers_of(rule, rule.choices(touches.touches), n) for i, rule in enumerate(rules)}
     first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
     matrix = _stack(compiled, first, n)

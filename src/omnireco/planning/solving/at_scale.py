@@ -11,13 +11,13 @@ from omnireco._kernels.packing import Solution
 from omnireco._kernels.packing.large import MOST_SHARED
 from omnireco._kernels.packing.lean import LeanSolution, Placed, explained, solve_people
 from omnireco.planning.candidates import Candidates
-from omnireco.planning.compiling import checked, warm_prices
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Constraint
+from omnireco.planning.solving.compiling import checked, warm_prices
 
-__all__ = ["Large", "at_scale"]
+__all__ = ["NO_CAP", "Large", "at_scale", "of_caps"]
 
-_NO_CAP = np.iinfo(np.int64).max // 4
+NO_CAP = np.iinfo(np.int64).max // 4
 _NONE = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
@@ -67,7 +67,7 @@ def at_scale(
         if i > 0 and sum(known[k].row.size for k in known) > 4 * n:
             return None
     known.clear()
-    cap = np.full(len(t.users), _NO_CAP, np.int64)
+    cap = np.full(len(t.users), NO_CAP, np.int64)
     for most in each.values():
         np.minimum(cap, most, out=cap)
     found = solve_people(
@@ -102,24 +102,32 @@ def _explained(
     threads: int | None,
 ) -> Large:
     """Return what a plan is shown with: reduced values, reasons, and the use of rows and caps."""
-    user = touches.touches.user
+    caps, lines = of_caps(touches.touches.user, each, cap, found)
+    first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
+    owner = np.repeat(np.arange(len(compiled)), np.diff(first))
+    shown = explained(touches.value, touches.touches.user, placed, owner, found, caps, threads=threads)
+    limit = np.concatenate([np.empty(0), *placed.limit])
+    solution = Solution(found.chosen, found.value, found.bound, found.price, found.exact, shown.reduced)
+    means = {number: (used, most, paid / max(n, 1)) for number, (used, most, paid, n) in lines.items()}
+    return Large(solution, compiled, None, limit, np.zeros(limit.size), shown.used, first, shown.block, means)
+
+
+def of_caps(
+    user: np.ndarray, each: dict[int, np.ndarray], cap: np.ndarray, found: LeanSolution
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[int, tuple[float, float, float, int]]]:
+    """Return where caps are used up, with their prices; and of each cap use, limit and price summed over people.
+
+    The strictest cap of a person has the price; the last number is of how many people a cap holds back.
+    """
     have = np.bincount(user, minlength=cap.size)
     got = np.bincount(user[found.chosen], minlength=cap.size)
-    price = np.zeros((len(each), cap.size))
-    full = np.zeros((len(each), cap.size), np.bool_)
-    lines: dict[int, tuple[float, float, float]] = {}
+    price, full = np.zeros((len(each), cap.size)), np.zeros((len(each), cap.size), np.bool_)
+    lines: dict[int, tuple[float, float, float, int]] = {}
     paid = np.zeros(cap.size, np.bool_)
     for c, (number, most) in enumerate(each.items()):
         binds = have > most  # of others there is no row
         price[c] = np.where(binds & (most == cap) & ~paid, found.person, 0.0)
         paid |= most == cap
         full[c] = binds & (got + 1 > most)
-        mean = float(price[c][binds].mean()) if binds.any() else 0.0
-        lines[number] = (float(got[binds].sum()), float(most[binds].sum()), mean)
-    first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    owner = np.repeat(np.arange(len(compiled)), np.diff(first))
-    caps = (np.array(list(each), np.int64), full, price)
-    shown = explained(touches.value, user, placed, owner, found, caps, threads)
-    limit = np.concatenate([np.empty(0), *placed.limit])
-    solution = Solution(found.chosen, found.value, found.bound, found.price, found.exact, shown.reduced)
-    return Large(solution, compiled, None, limit, np.zeros(limit.size), shown.used, first, shown.block, lines)
+        lines[number] = (float(got[binds].sum()), float(most[binds].sum()), float(price[c].sum()), int(binds.sum()))
+    return (np.array(list(each), np.int64), full, price), lines
