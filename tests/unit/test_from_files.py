@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,7 +41,7 @@ def week(n_people=300, each=10, seed=0):
 
 def written(frame, folder, files=3, rows=500):
     edges = np.linspace(0, len(frame), files + 1).astype(int)  # persons are cut in two by files, too
-    for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (a, b) in enumerate(itertools.pairwise(edges)):
         frame.iloc[a:b].to_parquet(folder / f"part-{i}.parquet", index=False, row_group_size=rows)
     return folder
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -302,8 +302,8 @@ def _read(frame: Any, data: Any, given: Mapping[str, Any], rules: tuple[Constrai
             if most is None:
                 raise ParameterError(
                     f"{_WHERE}: {rule.name} holds in windows shorter than the plan, or for some of the touches alone, "
-                    f"and {_WHERE} counts all messages of a person over the whole plan. Write om.FrequencyCap(3, per=None), or "
-                    "plan shorter: files of the touches of one window."
+                    f"and {_WHERE} counts all messages of a person over the whole plan. Write "
+                    "om.FrequencyCap(3, per=None), or plan shorter: files of the touches of one window."
                 )
             each[i] = most
             np.minimum(cap, most, out=cap)
@@ -328,7 +328,8 @@ def _ordered(batch: _Batch, threads: int | None) -> Any:
 
 def _lenient(rule: Constraint) -> Constraint:
     """Return the rule for a batch that may have no touch of its channel; all together are checked in the end."""
-    return replace(rule, missing="ignore")  # type: ignore[call-arg]
+    one: Any = rule
+    return cast("Constraint", replace(one, missing="ignore"))
 
 
 def _check_channels(rules: tuple[Constraint, ...], names: set[str]) -> None:

@@ -37,7 +37,7 @@ class Placed:
         return sum(limit.size for limit in self.limit)
 
     def add(self, row: Any, touch: Any, weight: Any, limit: Any) -> bool:
-        """Place the rows of one rule; return whether they fit: not where a touch stands twice in one, or in too many."""
+        """Place the rows of a rule; return whether they fit: not where a touch stands twice in one, or in too many."""
         first = self.n_rows
         self.limit.append(np.asarray(limit, np.float64))
         row, touch, weight = (np.asarray(x) for x in (row, touch, weight))

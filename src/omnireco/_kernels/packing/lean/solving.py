@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -165,11 +165,8 @@ def ordered(
     parts = split_evenly(n, max(1, min(_CHUNKS, n // _STRETCH)))
 
     def over_parts(loop: Any, *fixed: Any, each: Any = None) -> None:
-        steps: list[Callable[[], Any]] = [
-            lambda p=p, i=i: loop(p.start, p.stop, *fixed, *(() if each is None else tuple(x[i] for x in each)))
-            for i, p in enumerate(parts)
-        ]
-        in_parallel(steps, threads)
+        own = [() if each is None else tuple(x[i] for x in each) for i in range(len(parts))]
+        in_parallel([partial(loop, p.start, p.stop, *fixed, *o) for p, o in zip(parts, own, strict=True)], threads)
 
     over_parts(mark_loop, value, user, row, weight, cap, limit, useful)
     sums = np.zeros((len(parts), limit.size), np.uint64)
@@ -201,23 +198,9 @@ def ordered(
     if weight.shape[0]:
         out = (*out[:2], np.empty((order.size, width)))
     ranks = np.append(rank, 0).astype(np.int64)
-    steps: list[Callable[[], Any]] = [
-        lambda p=p: gather_loop(
-            p.start,
-            p.stop,
-            start,
-            order,
-            hashes,
-            value,
-            scale,
-            row,
-            weight,
-            ranks,
-            limit.size if none is None else none,
-            *out,
-        )
-        for p in split_evenly(mine.size, 4 * _CHUNKS)
-    ]
+    last = limit.size if none is None else none
+    fixed = (start, order, hashes, value, scale, row, weight, ranks, last, *out)
+    steps = [partial(gather_loop, p.start, p.stop, *fixed) for p in split_evenly(mine.size, 4 * _CHUNKS)]
     in_parallel(steps, threads)
     return Ordered(People(start, *out, cap[mine].astype(np.int64)), order, mine, rank)
 
@@ -225,10 +208,8 @@ def ordered(
 def person_prices(people: People, price: Floats, threads: int | None) -> Floats:
     """Return what one more touch of each person is worth, in their order."""
     found, padded = np.zeros(people.cap.size), np.append(price, 0.0)
-    steps: list[Callable[[], Any]] = [
-        lambda p=p: person_price_loop(p.start, p.stop, *people[:5], padded, found)
-        for p in split_evenly(people.cap.size, _CHUNKS)
-    ]
+    fixed = (*people[:5], padded, found)
+    steps = [partial(person_price_loop, p.start, p.stop, *fixed) for p in split_evenly(people.cap.size, _CHUNKS)]
     in_parallel(steps, threads)
     return found
 
@@ -308,13 +289,10 @@ def explained(
     used = used_by(placed, found.chosen) if used is None else used
     reduced, block = np.empty(value.size), np.empty(value.size, np.int32)
     high = limit * (1.0 + TOLERANCE)
-    steps: list[Callable[[], Any]] = [
-        lambda p=p: explain_loop(
-            p.start, p.stop, value, user, placed.row, placed.weight, found.price, used, high, owner, *caps,
-            found.chosen, reduced, block,
-        )
-        for p in split_evenly(value.size, max(1, min(_CHUNKS, value.size // _STRETCH)))
-    ]  # fmt: skip
+    own = (owner, *caps, found.chosen, reduced, block)
+    fixed = (value, user, placed.row, placed.weight, found.price, used, high, *own)
+    parts = split_evenly(value.size, max(1, min(_CHUNKS, value.size // _STRETCH)))
+    steps = [partial(explain_loop, p.start, p.stop, *fixed) for p in parts]
     in_parallel(steps, threads)
     return Explained(reduced, block, used)
 
