@@ -7,8 +7,8 @@ person (1 in the case of one and the same offer). ``--million`` adds a million p
 of the kernel (prices, bound, plan), and one of ``om.plan()`` with its rules, reasons and reduced values. ``--files``
 adds 100,000 people of 32 touches in parquet files, beside the same in memory. ``--peers`` adds HiGHS (``pip install
 highspy``): interior point and simplex on the linear program, branch and bound on the whole, each on one thread and with
-a limit of time. DuaLip is on no package index that pip reads, so it is not here. Seconds are of wall time and of CPU; on
-a machine that others use, compare the latter.
+a limit of time. DuaLip is on no package index that pip reads, so it is not here. Seconds are of wall time and of CPU;
+on a machine that others use, compare the latter.
 """
 
 from __future__ import annotations
