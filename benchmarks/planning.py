@@ -1,12 +1,14 @@
 """The planner under shared rows, beside HiGHS on the same problem in the same run: bound, plan, gap, seconds, memory.
 
-    python benchmarks/planning.py [--quick] [--million] [--peers]
+    python benchmarks/planning.py [--quick] [--million] [--files] [--peers]
 
 Touches of people on three channels over 107 hours; three budgets, 321 channel-hours of unequal capacity, at most 3 a
-person (1 in the case of one and the same offer). ``--million`` adds a million people of 32 touches, built in memory as
-rows of touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``):
-interior point and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of
-time. Seconds are of wall time and of CPU; on a machine that others use, compare the latter.
+person (1 in the case of one and the same offer). ``--million`` adds a million people of 32 touches in memory: one line
+of the kernel (prices, bound, plan), and one of ``om.plan()`` with its rules, reasons and reduced values. ``--files``
+adds 100,000 people of 32 touches in parquet files, beside the same in memory. ``--peers`` adds HiGHS (``pip install
+highspy``): interior point and simplex on the linear program, branch and bound on the whole, each on one thread and with
+a limit of time. DuaLip is on no package index that pip reads, so it is not here. Seconds are of wall time and of CPU;
+on a machine that others use, compare the latter.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import json
 import pathlib
 import resource
+import tempfile
 import time
 from typing import Any
 
@@ -21,11 +24,17 @@ import numpy as np
 from _common import header, options
 from scipy import sparse
 
+import omnireco as om
 from omnireco._kernels.packing import solve
 from omnireco._kernels.packing.large import rough
 from omnireco._kernels.packing.people import People
+from omnireco.data.asking.touches import Past, Touches
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.planning import Candidates
 
 HOURS = 107
+CHANNELS = ("email", "push", "sms")
+START = 1_748_822_400_000_000  # 2025-06-02 00:00 UTC
 
 
 def touches(n_people: int, per_person: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -154,10 +163,68 @@ def million(n_people: int = 1_000_000, per_person: int = 32) -> dict[str, Any]:
     return line_of(f"{n_people:,} x {per_person}, {limit.size} shared rows", answer, wall, cpu) | {"before_gb": before}
 
 
+def in_memory(n_people: int, per_person: int, seed: int = 0) -> Candidates:
+    """Return touches as :func:`touches` makes them, as candidates in the order of time."""
+    value, row, _, _ = touches(n_people, per_person, seed)
+    hour = (row[:, 1].astype(np.int64) - 3) % HOURS
+    order = np.argsort(hour, kind="stable")
+    send_at = START + hour[order] * 3_600_000_000
+    user = np.repeat(np.arange(n_people, dtype=np.int32), per_person)[order]
+    item = np.random.default_rng(seed + 1).integers(0, 1000, user.size).astype(np.int32)
+    codes, ones, nothing = (np.empty(0, np.int32), np.ones(user.size, np.bool_), np.empty(0, np.int64))
+    names = (Vocabulary(np.arange(n_people)), Vocabulary(np.arange(1000)), Vocabulary(np.array(CHANNELS, object)))
+    local = np.full(user.size, np.iinfo(np.int64).min)  # no zone is known
+    channel, past = row[:, 0].astype(np.int32)[order], Past(codes, codes, nothing)
+    made = Touches(*names, user, item, channel, send_at, local, ones, ones.copy(), past)
+    return Candidates(made, value[order])
+
+
+def rules(n_people: int) -> list[Any]:
+    """Return 3 budgets, 321 channel-hours and a cap of 3 a person."""
+    shares = zip(CHANNELS, (0.35, 0.30, 0.25), (0.01, 0.01, 0.07), (1.1, 0.9, 0.8), strict=True)
+    found: list[Any] = [om.FrequencyCap(3, per=None)]
+    for channel, share, cost, size in shares:
+        most = max(1, int(1.2 * n_people / (3 * HOURS) * size))
+        found.append(om.Budget(channel, cost=cost, total=cost * int(share * n_people)))
+        found.append(om.Capacity(channel, per="1h", limit=most))
+    return found
+
+
+def planned(n_people: int = 1_000_000, per_person: int = 32) -> dict[str, Any]:
+    """Return the row of ``om.plan()`` itself."""
+    om.plan(in_memory(4_000, per_person), constraints=rules(4_000))  # compiled, once per machine
+    found, used = in_memory(n_people, per_person), rules(n_people)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    made, wall, cpu = timed(lambda: om.plan(found, constraints=used))
+    sent = found.touches.user[made.reason == 0]
+    assert np.bincount(sent).max() <= 3
+    assert all(row.used <= row.limit * (1 + 1e-9) for row in made.rows)
+    shared = sum(row.row != "each person" for row in made.rows)
+    return line_of(f"om.plan(), {n_people:,} x {per_person}, {shared} shared rows", made, wall, cpu) | {
+        "before_gb": before
+    }
+
+
+def from_files(n_people: int = 100_000, per_person: int = 32) -> list[dict[str, Any]]:
+    """Return the rows of touches in parquet files, and of the same touches in memory."""
+    found, used = in_memory(n_people, per_person), rules(n_people)
+    frame = found.to_frame().drop(columns=["send_at_local", "probability"]).sort_values("user_id", kind="stable")
+    name = f"{n_people:,} x {per_person}"
+    with tempfile.TemporaryDirectory() as folder:
+        for part in range(4):
+            rows = frame.iloc[len(frame) * part // 4 : len(frame) * (part + 1) // 4]
+            rows.to_parquet(pathlib.Path(folder) / f"part-{part}.parquet", index=False)
+        streamed, wall, cpu = timed(lambda: om.planning.plan_files(folder, constraints=used))
+    table = [line_of(f"om.planning.plan_files(), {name}", streamed, wall, cpu)]
+    made, wall, cpu = timed(lambda: om.plan(found, constraints=used))
+    return [*table, line_of(f"om.plan(), {name}, the same touches", made, wall, cpu)]
+
+
 def main() -> None:
     """Print the table and write it as JSON."""
     parser = options(__doc__, quick="the smallest sizes only")
     parser.add_argument("--million", action="store_true", help="a million people of 32 touches too (some 4 GB)")
+    parser.add_argument("--files", action="store_true", help="touches in parquet files, beside memory")
     parser.add_argument("--peers", action="store_true", help="HiGHS beside, by highspy")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for each run of HiGHS")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the table")
@@ -180,6 +247,9 @@ def main() -> None:
         add([same_offer(2_000, 24, 40, 5)])
     if args.million:
         add([million()])
+        add([planned()])
+    if args.files:
+        add(from_files())
     if args.json:
         args.json.write_text(json.dumps(table, indent=1))
 

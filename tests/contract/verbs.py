@@ -401,6 +401,13 @@ def _with_offers(w: SimpleNamespace) -> Any:
     return om.plan(om.planning.Candidates.from_frame(frame.assign(offer_id="10 %")))
 
 
+def _touches_file(w: SimpleNamespace) -> Path:
+    path = Path(tempfile.mkdtemp()) / "touches.parquet"
+    frame = w.plan.to_frame()[["user_id", "item_id", "channel", "send_at", "value"]]
+    frame.sort_values("user_id", kind="stable").to_parquet(path, index=False)
+    return path
+
+
 def _with_creatives(w: SimpleNamespace) -> Any:
     data = om.Dataset(messages=w.creatives_log)
     return om.data.Touches.of(data, data.users.ids[:3], channel="web", at="2025-06-01", creatives=[0, 1, 2])
@@ -977,6 +984,13 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "plan_saved.saved": lambda w: w.plan.saved(draws=20),
     "what_if.found": lambda w: w.plan.with_limit(om.FrequencyCap(2, per="7D")),
     "offer_audit.plan": lambda w: _with_offers(w),
+    "plan_files.path": lambda w: _touches_file(w),
+    "plan_files.data": lambda w: None,
+    "plan_files.constraints": lambda w: [om.FrequencyCap(2, per=None)],
+    "plan_files.columns": lambda w: None,
+    "plan_files.eligibility": lambda w: (),
+    "plan_files.withdrawals": lambda w: None,
+    "plan_files.worth": lambda w: None,
     "Swaps.share": lambda w: 0.1,
     "card": lambda w: om.evaluation.scorecard(w.data),
     "Trials.n": lambda w: 3,

@@ -485,3 +485,25 @@ def test_a_plan_from_tuesday_begins_on_tuesday_wherever_people_live(zone):
     local = found.to_frame()["send_at_local"]
     assert len(local) == 48
     assert (local.min(), local.max()) == (pd.Timestamp("2025-06-03 00:00"), pd.Timestamp("2025-06-04 23:00"))
+
+
+def test_joined_sets_keep_the_order_of_their_columns():
+    frame = pd.DataFrame(
+        {
+            "user_id": [1, 2],
+            "item_id": ["tea", "cup"],
+            "channel": "push",
+            "send_at": pd.to_datetime(["2025-06-01 09:00"] * 2, utc=True),
+            "value": [0.5, 0.2],
+            "store_id": ["a", "b"],
+            "offer_id": ["o", "p"],
+            "campaign_id": ["k", "l"],
+            "points": [1.0, 2.0],
+            "increment": [0.1, 0.2],
+        }
+    )
+    one = Candidates.from_frame(frame)
+    pd.testing.assert_frame_equal(Candidates.concat([one, one]).to_frame(), one.to_frame())
+    other = Candidates.from_frame(frame.drop(columns=["store_id", "points"]).assign(user_id=[3, 4]))
+    several = [list(Candidates.concat(pair).to_frame().columns) for pair in ([one, other], [other, one])]
+    assert several == [list(one.to_frame().columns)] * 2

@@ -9,6 +9,7 @@ from omnireco.planning.offers.ledger import OfferLedger
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
 from omnireco.planning.plans.exploring import Swaps
+from omnireco.planning.plans.from_files import plan_files
 from omnireco.planning.plans.saving import Saved
 from omnireco.planning.plans.tables import offer_audit
 from omnireco.planning.plans.triggered import LivePlan, Verdict
@@ -91,6 +92,7 @@ __all__ = [
     "consistency",
     "offer_audit",
     "plan",
+    "plan_files",
 ]
 
 explain_unknown_names(__name__)

@@ -29,7 +29,7 @@ from omnireco.planning.joining import joined
 from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import Sources, audience_rows
-from omnireco.planning.touch_value import TERMS, TouchValue, check_value, valued
+from omnireco.planning.touch_value import LABELS, NUMBERS, TouchValue, check_value, valued
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "check_complete", "in_order", "touch_frame"]
 
 MADE_OF = ("chances", "increments", "given")
-_LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
-NUMBERS = (*TERMS, "complaint", "points")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -196,7 +194,7 @@ class Candidates:
             frame,
             where,
             needed=("user_id", "item_id", "channel", "send_at", *(() if worth is not None else ("value",))),
-            optional=("value", "probability", *_LABELS, *NUMBERS),
+            optional=("value", "probability", *LABELS, *NUMBERS),
             columns=columns,
         )
         users, user = opened.ids("user_id")
@@ -209,7 +207,7 @@ class Candidates:
                 "Leave the column out when it is not known."
             )
         given = {name: opened.numbers_or_nan(name) for name in NUMBERS if name in opened}
-        labels = {name: opened.ids(name, allow_missing=True) for name in _LABELS if name in opened}
+        labels = {name: opened.ids(name, allow_missing=True) for name in LABELS if name in opened}
         if "send_at_local" in opened.others:
             _warn_of_a_detour(where)
         touches = with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)

@@ -16,6 +16,7 @@ from omnireco.errors import ParameterError
 from omnireco.planning.inputs import allowed
 from omnireco.planning.rules import Consent, Constraint, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources, channel_names, consent_since, past_messages
+from omnireco.planning.touch_value import LABELS, NUMBERS
 
 __all__ = ["Joined", "joined"]
 
@@ -169,15 +170,23 @@ def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
 
 def _joined_terms(parts: Sequence[Valued]) -> dict[str, np.ndarray]:
     """Return the terms of all values, NaN where a part has none."""
-    names = dict.fromkeys(name for part in parts for name in part.terms)
+    names = _names([tuple(part.terms) for part in parts], NUMBERS)
     nothing = {id(part): np.full(len(part), np.nan) for part in parts}
-    return {name: np.concatenate([part.terms.get(name, nothing[id(part)]) for part in parts]) for name in sorted(names)}
+    return {name: np.concatenate([part.terms.get(name, nothing[id(part)]) for part in parts]) for name in names}
 
 
 def _joined_labels(parts: Sequence[Valued]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
     """Return the labels of all, -1 where a part has none."""
-    names = dict.fromkeys(name for part in parts for name in part.labels)
-    return {name: _joined_label(parts, name) for name in sorted(names)}
+    names = _names([tuple(part.labels) for part in parts], LABELS)
+    return {name: _joined_label(parts, name) for name in names}
+
+
+def _names(columns: Sequence[tuple[str, ...]], known: Sequence[str]) -> Sequence[str]:
+    """Return the columns of all parts: as they stand where all have the same, else those known first, then by name."""
+    if len(set(columns)) == 1:
+        return columns[0]
+    place = {name: i for i, name in enumerate(known)}
+    return sorted({name for part in columns for name in part}, key=lambda name: (place.get(name, len(place)), name))
 
 
 def _joined_label(parts: Sequence[Valued], name: str) -> tuple[Vocabulary, np.ndarray]:

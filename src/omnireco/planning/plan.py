@@ -435,8 +435,10 @@ def plan(
     -----
     Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent of
     the order of the caller's rows.
-    Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
-    for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
+    Small problems are solved exactly by branch and bound; large ones to a gap that is reported. A million people of 32
+    touches under 324 budgets and hours and a cap take some 12 seconds of CPU, on all cores, and 3 GB, the touches
+    included; with windows shorter than the plan, floors or offers some 20 seconds for a million touches (see
+    ``benchmarks/planning.py``). Touches that do not fit in memory: :func:`omnireco.planning.plan_files`.
 
     Examples
     --------
@@ -469,8 +471,8 @@ def _made(
 ) -> Plan:
     """Return the plan under some constraints, those that the touches imply included."""
     out = None if drawn is None else _held(touches, drawn)
-    costs = _costs(used)
-    done = solved(touches, used, out=out, warm=warm, start=start)
+    costs = costs_of(used)
+    done = solved(touches, used, out=out, warm=warm, start=start, matrix_needed=swaps is not None)
     found = done.found
     reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
     reason[touches.value <= 0] = 1
@@ -549,7 +551,7 @@ def _held(touches: Candidates, drawn: Holdout) -> np.ndarray:
     return np.asarray(np.append(drawn.held, False)[row][touches.touches.user])
 
 
-def _costs(used: Iterable[Constraint]) -> dict[str, float]:
+def costs_of(used: Iterable[Constraint]) -> dict[str, float]:
     """Return what a touch of each channel costs by its budgets; two that say different things are an error."""
     costs: dict[str, float] = {}
     for budget in (rule for rule in used if isinstance(rule, Budget)):

@@ -16,10 +16,14 @@ from omnireco.data.places.amounts import UserAmounts
 from omnireco.data.vocabulary import Vocabulary, match
 from omnireco.errors import ParameterError
 
-__all__ = ["TERMS", "Tiring", "TouchValue", "check_fatigue", "check_value", "valued"]
+__all__ = ["LABELS", "NUMBERS", "TERMS", "Tiring", "TouchValue", "check_fatigue", "check_value", "valued"]
 
 TERMS = ("increment", "margin", "channel_cost", "reward_cost", "fatigue_cost", "unsubscribe_cost")
 """The columns that a value is made of: increment times margin, less the four costs."""
+LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
+"""Further columns of a frame of touches, in the order in which they are read and shown."""
+NUMBERS = (*TERMS, "complaint", "points")
+"""Columns of numbers, likewise."""
 
 
 @runtime_checkable

@@ -134,6 +134,8 @@ def newton_prices(
     First on a sample of people under limits in proportion, unless ``start`` is given, then on everybody.
     """
     price = np.zeros(limit.size) if start is None else start
+    if not limit.size:
+        return price, np.zeros((0, 0))
     few, share = sample_of(people, _SAMPLE)
     band = (_WIDE if start is None else _NARROW) * float(
         np.abs(people.value[:: max(1, people.value.size // 100_000)]).mean()

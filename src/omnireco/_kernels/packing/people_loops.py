@@ -203,25 +203,3 @@ def margin_loop(
                 touch[count], margin[count], taken[count] = a, q - last, False
                 count += 1
     return count
-
-
-@compiled
-def take_loop(order: Any, owner: Any, row: Any, weight: Any, room: Any, spare: Any, chosen: Any) -> None:
-    """Take touches in order while rows and people have room; the last three arguments change in place."""
-    ones = weight.shape[0] == 0
-    for i in range(order.size):
-        a = order[i]
-        u = owner[i]
-        if chosen[a] or spare[u] == 0:
-            continue
-        fits = True
-        for k in range(row.shape[1]):
-            w = 1.0 if ones else weight[a, k]
-            if w > 0 and w > room[row[a, k]]:
-                fits = False
-                break
-        if fits:
-            chosen[a] = True
-            spare[u] -= 1
-            for k in range(row.shape[1]):
-                room[row[a, k]] -= 1.0 if ones else weight[a, k]

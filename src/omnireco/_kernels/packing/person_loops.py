@@ -8,7 +8,7 @@ import numpy as np
 
 from omnireco._core.compute import compiled
 
-__all__ = ["fits", "person_loop", "search_person", "take_own_loop"]
+__all__ = ["fits", "person_loop", "search_person", "take_loop"]
 
 _NODES = 2_000  # touches taken on trial for one person, beyond which the best found stands and its bound is rough
 
@@ -254,7 +254,7 @@ def person_loop(
 
 
 @compiled
-def take_own_loop(
+def take_loop(
     order: Any,
     owner: Any,
     row: Any,
@@ -269,14 +269,17 @@ def take_own_loop(
     option: Any,
     offer: Any,
 ) -> None:
-    """Take touches in order while shared rows and their person's own have room; the last arguments change in place."""
-    ones = weight.shape[0] == 0
+    """Take touches in order while shared rows and their person have room; room, spare, chosen, left and offer change.
+
+    ``own_start`` is empty where people have caps alone.
+    """
+    ones, owns = weight.shape[0] == 0, own_start.shape[0] > 0
     for i in range(order.size):
         a = order[i]
         u = owner[i]
         if chosen[a] or spare[u] == 0:
             continue
-        if not fits(a, own_start, own_row, own_weight, left, option, offer[u]):
+        if owns and not fits(a, own_start, own_row, own_weight, left, option, offer[u]):
             continue
         possible = True
         for k in range(row.shape[1]):
@@ -289,7 +292,8 @@ def take_own_loop(
             spare[u] -= 1
             for k in range(row.shape[1]):
                 room[row[a, k]] -= 1.0 if ones else weight[a, k]
-            for e in range(own_start[a], own_start[a + 1]):
-                left[own_row[e]] -= own_weight[e]
-            if option.shape[0] > 0 and option[a] >= 0:
-                offer[u] = option[a]
+            if owns:
+                for e in range(own_start[a], own_start[a + 1]):
+                    left[own_row[e]] -= own_weight[e]
+                if option.shape[0] > 0 and option[a] >= 0:
+                    offer[u] = option[a]

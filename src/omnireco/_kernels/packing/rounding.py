@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.compute import in_parallel, split_evenly
-from omnireco._kernels.packing.people import People
-from omnireco._kernels.packing.people_loops import margin_loop, take_loop
-from omnireco._kernels.packing.person_loops import person_loop, take_own_loop
+from omnireco._kernels.packing.people import Own, People
+from omnireco._kernels.packing.people_loops import margin_loop
+from omnireco._kernels.packing.person_loops import person_loop, take_loop
 from omnireco._kernels.packing.problem import Bools, Floats, Integers
 
 __all__ = ["Nearly", "nearly", "rounded"]
 
 _CHUNKS = 8
+_NO_CODES = np.empty(0, np.int64)
+_NOTHING = Own(_NO_CODES, _NO_CODES, np.empty(0), np.empty(0), _NO_CODES, _NO_CODES)
 
 
 class Nearly(NamedTuple):
@@ -69,15 +71,12 @@ def rounded(people: People, found: Nearly, limit: Floats, over: Floats) -> tuple
     chosen = np.zeros(people.value.size, np.bool_)
     room = np.append(limit + over, np.inf)
     spare = np.minimum(people.cap, np.diff(people.start)).astype(np.int64)
-    own = people.own
-    left = None if own is None else own.limit.copy()
-    offer = np.full(people.cap.size, -1, np.int64)
+    own = _NOTHING if people.own is None else people.own
+    left = own.limit.copy()
+    offer = np.full(0 if people.own is None else people.cap.size, -1, np.int64)
     for mine in (found.taken, ~found.taken & (people.value[found.touch] > 0)):
         at = np.flatnonzero(mine)
         at = at[np.argsort(-found.margin[at], kind="stable")]
         now = (found.touch[at], found.owner[at], people.row, people.weight, room, spare, chosen)
-        if own is None:
-            take_loop(*now)
-        else:
-            take_own_loop(*now, own.start, own.row, own.weight, left, own.option, offer)
+        take_loop(*now, own.start, own.row, own.weight, left, own.option, offer)
     return chosen, room[:-1], spare

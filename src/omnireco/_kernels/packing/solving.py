@@ -30,7 +30,7 @@ from omnireco._kernels.packing.problem import (
 )
 from omnireco._kernels.packing.segments import coupled_bound, sampled, segmented
 
-__all__ = ["solve"]
+__all__ = ["solve", "solved_whole"]
 
 EXACT_TOUCHES = 3_000  # a core of this many touches goes to HiGHS whole
 LINEAR_TOUCHES = 100_000  # up to this many are priced by the simplex method, whose vertex also breaks ties
@@ -200,7 +200,7 @@ def _solved(
         found = _solved_by_segment(problem, start, prices, exact_touches, threads)
         if found is not None:
             return found
-    return _solved_whole(problem, start, exact_touches, linear_touches)
+    return solved_whole(problem, start, exact_touches, linear_touches)
 
 
 def _solved_by_person(
@@ -299,7 +299,7 @@ def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches:
             "block": None,
         }
         try:
-            part = _solved_whole(problem._replace(**kept), None if broken else plan[free], exact_touches, size)[0]
+            part = solved_whole(problem._replace(**kept), None if broken else plan[free], exact_touches, size)[0]
         except InConflict:
             if size >= problem.value.size:
                 raise
@@ -323,7 +323,7 @@ def _open(problem: Problem, fixed: Bools, free: Integers) -> tuple[Integers, tup
     return free, tuple(pair for pair in pairs if (pair[0] >= 0).any())
 
 
-def _solved_whole(
+def solved_whole(
     problem: Problem, start: Bools | None, exact_touches: int, linear_touches: int
 ) -> tuple[Bools, Floats, float, bool]:
     """Return plan, prices, bound and whether it is proven best, with a price on every row."""
@@ -366,7 +366,7 @@ def _by_offers(
     def planned(offer: Integers) -> list[Bools]:
         touch = with_offers(problem, offer)
         try:
-            part = _solved_whole(narrowed(problem, touch), None, exact_touches, linear_touches)[0]
+            part = solved_whole(narrowed(problem, touch), None, exact_touches, linear_touches)[0]
         except InConflict:
             return []
         return [spread(problem, touch, part)]

@@ -18,7 +18,7 @@ from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
-from omnireco.planning.candidates import NUMBERS, Candidates, check_complete
+from omnireco.planning.candidates import Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plans.one_more import (
     New,
@@ -37,6 +37,7 @@ from omnireco.planning.plans.whatif import same_limit
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Constraint
 from omnireco.planning.sources import channel_names, consent_since, past_messages
+from omnireco.planning.touch_value import NUMBERS
 
 __all__ = ["LivePlan", "Verdict", "verdict_of"]
 

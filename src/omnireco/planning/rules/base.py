@@ -90,3 +90,10 @@ class Constraint(ABC):
         A constraint that says only this returns ``Rows.none()`` from :meth:`rows`.
         """
         return None
+
+    def _each_person(self, touches: Touches) -> np.ndarray | None:
+        """Return how many touches each person may get, int64 (n_users,), where that is all this constraint says.
+
+        The planner needs no rows then. None, the default, where there is more to it.
+        """
+        return None

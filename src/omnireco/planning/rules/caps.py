@@ -98,6 +98,25 @@ class FrequencyCap(Constraint):
         at = np.concatenate([past.sent_at[earlier], at])
         return windows(user, at, touch, n, length)
 
+    def _each_person(self, touches: Touches) -> np.ndarray | None:
+        """Return what each person may still get, where one window holds all that counts; None for several windows."""
+        channels: Any = self.channels
+        n_users, most, where = len(touches.users), min(self.n, MANY), "FrequencyCap: channels"
+        if type(self) is not FrequencyCap or self.kinds is not None:
+            return None
+        if not touches.on(channels, where, missing=self.missing).all():
+            return None
+        if self.per is None or not len(touches):
+            return np.full(n_users, most, np.int64)
+        length = check_duration(self.per, "FrequencyCap: per")
+        first, last = int(touches.send_at.min()), int(touches.send_at.max())
+        earlier = touches.past_on(channels, where, missing=self.missing)
+        at, user = touches.past.sent_at[earlier], touches.past.user[earlier]
+        near = (at > first - length) & (at < last + length)  # others share no window with a touch
+        if max(last, int(at[near].max(initial=last))) - min(first, int(at[near].min(initial=first))) >= length:
+            return None
+        return np.maximum(most - np.bincount(user[near], minlength=n_users), 0).astype(np.int64)
+
     def _of_kind(self, touches: Touches) -> tuple[np.ndarray, np.ndarray]:
         """Return which touches, and which messages of the past, are of a kind that counts, or of one not known."""
         past = touches.past

@@ -90,8 +90,7 @@ class Budget(Constraint):
         costs = self.costs
         mine = touches.on(self._channels, "Budget: channel", missing=self.missing)
         of_channel = np.array([costs.get(str(name), 0.0) for name in touches.channels.ids], np.float64)
-        each = of_channel[touches.channel] if len(touches) else np.empty(0)
-        touch = np.flatnonzero(mine & (each > 0))
+        touch = np.flatnonzero(mine & np.append(of_channel > 0, False)[touches.channel])
         if not any(costs.values()):
             return Rows(touch[:0], touch[:0], np.empty(0), np.empty(0), ())
         unit = _unit([cost for cost in costs.values() if cost])

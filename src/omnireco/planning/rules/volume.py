@@ -71,7 +71,7 @@ class Capacity(Constraint):
         check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         length = check_duration(self.per, "Capacity: per")
         touch = np.flatnonzero(touches.on((self.channel,), "Capacity: channel", missing=self.missing))
-        cells, row = np.unique(touches.send_at[touch] // length, return_inverse=True)
+        cells, row = _cells(touches.send_at[touch] // length)
         starts = (from_microseconds(max(int(cell) * length, _YEAR_1)) for cell in cells)
         labels = tuple(f"{self.channel} {start:%Y-%m-%d %H:%M} UTC" for start in starts)
         return Rows(
@@ -271,3 +271,13 @@ def column_of(touches: Touches, by: str, where: str) -> tuple[Any, np.ndarray]:
     if by not in own and by not in touches.labels and len(touches):
         check_known([by], [*own, *touches.labels], f"{where}: by (a column of the touches)", missing=None)
     return own.get(by, touches.label(by))
+
+
+def _cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells that occur, and the position of each in them; those in order already are not sorted again."""
+    new = cell[1:] != cell[:-1]
+    if (cell[1:] < cell[:-1]).any():
+        cells, row = np.unique(cell, return_inverse=True)
+        return cells, np.ravel(row)
+    first = np.concatenate([np.ones(min(cell.size, 1), np.bool_), new])
+    return cell[first], np.cumsum(first) - 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,16 @@ from scipy import sparse
 from omnireco._core.checks import count_of
 from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing import TOLERANCE, InConflict, Solution, solve
-from omnireco.errors import InfeasibleError, ParameterError
+from omnireco._kernels.packing.solving import LINEAR_TOUCHES
+from omnireco.errors import InfeasibleError
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import Constraint
+from omnireco.planning.solving.at_scale import at_scale
+from omnireco.planning.solving.compiling import EACH, checked, least_of, offers_of, warm_prices
 
 __all__ = ["Solved", "solved"]
 
-_EACH = "each person"
 _NAMED = 5  # rows in conflict that an error names
 
 
@@ -34,12 +35,15 @@ class Solved:
         What was chosen, its value, bound, prices and reduced values.
     compiled : tuple of Rows
         What each rule became.
-    matrix : csr matrix, shape (n_rows, n)
-        All rows; those of rule ``i`` are ``first[i]`` to ``first[i + 1]``.
+    matrix : csr matrix, shape (n_rows, n), or None
+        All rows; those of rule ``i`` are ``first[i]`` to ``first[i + 1]``. None where people are so many that none was
+        built.
     limit, least, usage : float64 arrays, shape (n_rows,)
     first : int64 array, shape (n_rules + 1,)
     block : int32 array, shape (n,)
         The rule that stands in a touch's way, the dearest of several; -1 for none.
+    each : mapping of int to (float, float, float)
+        Use, limit and mean price of all people whom a rule holds back, for rules without rows here.
     """
 
     found: Solution
@@ -50,15 +54,19 @@ class Solved:
     usage: np.ndarray
     first: np.ndarray
     block: np.ndarray
+    each: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def prices(self, rules: Sequence[Constraint]) -> Iterator[tuple[str, str, float, float, float, float]]:
         """Yield constraint, row, used, limit, price and floor: a line per labelled row, one for all rows of people."""
         for number, (rule, rows) in enumerate(zip(rules, self.compiled, strict=True)):
+            if number in self.each:
+                yield (rule.name, EACH, *self.each[number], 0.0)
+                continue
             part = slice(self.first[number], self.first[number + 1])
             used, limit, price, least = (x[part] for x in (self.usage, self.limit, self.found.price, self.least))
             if rows.labels is None:
                 mean = float(price.mean()) if price.size else 0.0
-                yield (rule.name, _EACH, float(used.sum()), float(limit.sum()), mean, float(least.sum()))
+                yield (rule.name, EACH, float(used.sum()), float(limit.sum()), mean, float(least.sum()))
                 continue
             for label, u, b, p, f in zip(rows.labels, used, limit, price, least, strict=True):
                 yield (
@@ -79,6 +87,7 @@ def solved(
     warm: Iterable[Any] = (),
     start: np.ndarray | None = None,
     threads: int | None = None,
+    matrix_needed: bool = True,
 ) -> Solved:
     """Return the best touches found under the rules, with everything that explains them.
 
@@ -94,6 +103,8 @@ def solved(
     start : bool array, shape (n,), optional
         A plan that the result is never worse than, where it keeps every rule.
     threads : int, optional
+    matrix_needed : bool
+        Where not, very many people are planned without one.
 
     Raises
     ------
@@ -103,12 +114,19 @@ def solved(
         When no plan meets the floors; it names the rows in conflict.
     """
     n = len(touches)
-    compiled = tuple(_checked(rule, rule.rows(touches.touches), n) for rule in rules)
-    offers = {i: _offers(rule, rule.choices(touches.touches), n) for i, rule in enumerate(rules)}
+    known: dict[int, Rows] = {}
+    if n > LINEAR_TOUCHES and not matrix_needed:
+        large = at_scale(touches, rules, known, out=out, warm=warm, start=start, threads=threads)
+        if large is not None:
+            return Solved(*large)
+    compiled = tuple(
+        known[i] if i in known else checked(rule, rule.rows(touches.touches), n) for i, rule in enumerate(rules)
+    )
+    offers = {i: offers_of(rule, rule.choices(touches.touches), n) for i, rule in enumerate(rules)}
     first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
     matrix = _stack(compiled, first, n)
     limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
-    least = np.concatenate([np.empty(0), *(_least(rows) for rows in compiled)])
+    least = np.concatenate([np.empty(0), *(least_of(rows) for rows in compiled)])
     try:
         found = solve(
             touches.value,
@@ -118,7 +136,7 @@ def solved(
             choices=[(one.group, one.option) for one in offers.values() if one is not None],
             block=touches.touches.user,
             allowed=None if out is None else ~out,
-            prices=_warm(rules, compiled, warm),
+            prices=warm_prices(rules, compiled, warm),
             start=start,
             threads=threads,
         )
@@ -127,84 +145,6 @@ def solved(
     usage = matrix @ found.chosen.astype(np.float64)
     block = _blocked(found, matrix, limit, usage, first, offers)
     return Solved(found, compiled, matrix, limit, least, usage, first, block)
-
-
-def _least(rows: Rows) -> np.ndarray:
-    """Return the floors of rows, 0 for none."""
-    return np.zeros(np.asarray(rows.limit).size) if rows.least is None else np.asarray(rows.least, np.float64)
-
-
-def _checked(rule: Constraint, rows: Any, n: int) -> Rows:
-    """Return a constraint's rows when they are rows of a packing problem over ``n`` touches."""
-    if not isinstance(rows, Rows):
-        raise ParameterError(
-            f"{rule.name}.rows must return Rows. Got {type(rows).__name__}. Write return Rows(row=, touch=, weight=, "
-            "limit=)."
-        )
-    row, touch, weight, limit = (np.asarray(a) for a in (rows.row, rows.touch, rows.weight, rows.limit))
-    least = _least(rows)
-    floors = least.shape == limit.shape
-    problems = [
-        (not row.shape == touch.shape == weight.shape == (row.size,), "row, touch and weight differ in length"),
-        (limit.ndim != 1, "limit is not one-dimensional"),
-        (row.size > 0 and (row.min() < 0 or row.max() >= limit.size), "row points outside limit"),
-        (touch.size > 0 and (touch.min() < 0 or touch.max() >= n), "touch points outside the touches"),
-        (not np.isfinite(weight).all(), "a weight is missing or not finite"),
-        (_never_full(row, weight, limit.size), "no weight of a row is above 0"),
-        (not (limit >= 0).all(), "a limit is negative or missing"),
-        (not floors, "least and limit differ in shape"),
-        (floors and not (np.isfinite(least).all() and (least >= 0).all()), "a floor is negative or not finite"),
-        (floors and bool((least > limit).any()), "a floor is above its limit"),
-        (
-            floors and not (np.isfinite(limit) | (least > 0)).all(),
-            "a limit is infinite where there is no floor either",
-        ),
-        (rows.labels is not None and len(rows.labels) != limit.size, "there is not one label per limit"),
-    ]
-    wrong = [what for bad, what in problems if bad]
-    if wrong:
-        raise ParameterError(
-            f"{rule.name}.rows does not describe a packing problem over {n} touches: {'; '.join(wrong)}. "
-            "Return Rows(row=, touch=, weight=, limit=): sums of weights of sent touches that stay below limits, and "
-            "above floors where least= is given."
-        )
-    return rows
-
-
-def _never_full(row: np.ndarray, weight: np.ndarray, n_rows: int) -> bool:
-    """Return whether a row has weights below 0 alone: the sign is a mistake, as such a row never binds."""
-    inside = row.shape == weight.shape and row.size and row.min() >= 0 and row.max() < n_rows
-    if not inside or not (weight < 0).any():
-        return False
-    most = np.full(n_rows, -np.inf)
-    np.maximum.at(most, row, weight)
-    return bool((most[np.unique(row)] < 0).any())
-
-
-def _offers(rule: Constraint, choices: Any, n: int) -> Choices | None:
-    """Return a constraint's choices when there is one group and one option per touch."""
-    if choices is None:
-        return None
-    if not isinstance(choices, Choices):
-        raise ParameterError(
-            f"{rule.name}.choices must return Choices or None. Got {type(choices).__name__}. Write return "
-            "Choices(group=, option=)."
-        )
-    group, option = np.asarray(choices.group), np.asarray(choices.option)
-    shaped = group.shape == option.shape == (n,)
-    whole = np.issubdtype(group.dtype, np.integer) and np.issubdtype(option.dtype, np.integer)
-    problems = [
-        (not shaped, f"group and option need one entry per touch, {n}"),
-        (not whole, "group and option must be whole numbers"),
-        (bool(shaped and whole and ((option < 0) & (group >= 0)).any()), "a touch of a group has no option"),
-    ]
-    wrong = [what for bad, what in problems if bad]
-    if wrong:
-        raise ParameterError(
-            f"{rule.name}.choices does not say which offer each touch carries: {'; '.join(wrong)}. "
-            "Return Choices(group=, option=): codes from 0, and group -1 for a touch without an offer."
-        )
-    return choices
 
 
 def _stack(compiled: Sequence[Rows], first: np.ndarray, n: int) -> Any:
@@ -288,33 +228,6 @@ def _other_offer(choices: Choices, chosen: np.ndarray) -> np.ndarray:
     return np.asarray((group >= 0) & (offer >= 0) & (offer != option))
 
 
-def _warm(rules: Sequence[Constraint], compiled: Sequence[Rows], warm: Iterable[Any]) -> np.ndarray | None:
-    """Return what each row starts from: the price of the same row, of that hour, or the mean of the constraint."""
-    lines = list(warm)
-    if not lines:
-        return None
-    known: dict[tuple[str, ...], list[float]] = {}
-    for line in lines:
-        for key in _keys(line.constraint, line.row):
-            known.setdefault(key, []).append(float(line.price))
-    parts = []
-    for rule, rows in zip(rules, compiled, strict=True):
-        labels = (_EACH,) * np.asarray(rows.limit).size if rows.labels is None else rows.labels
-        parts.append([_first_known(known, _keys(rule.name, label)) * rows.unit for label in labels])
-    return np.concatenate([np.empty(0), *(np.array(part, np.float64) for part in parts)])
-
-
-def _keys(constraint: str, row: str) -> list[tuple[str, ...]]:
-    """Return by what a price is known, the nearest first; a date in a label is yesterday's."""
-    hour = re.sub(r"\d{4}-\d{2}-\d{2}", "", row)
-    return [(constraint, row), (constraint, hour, "any day"), (constraint,)]
-
-
-def _first_known(known: dict[tuple[str, ...], list[float]], keys: list[tuple[str, ...]]) -> float:
-    """Return the mean price of the first key that is known; 0 for none."""
-    return next((float(np.mean(known[key])) for key in keys if key in known), 0.0)
-
-
 def _infeasible(
     rules: Sequence[Constraint], compiled: Sequence[Rows], first: np.ndarray, error: InConflict
 ) -> InfeasibleError:
@@ -325,7 +238,7 @@ def _infeasible(
         if mine.size and rows.labels is None:
             names.append(f"{rule.name} ({count_of(mine.size, 'row')} of single people)")
         elif rows.labels is not None:
-            least = _least(rows) * rows.unit
+            least = least_of(rows) * rows.unit
             names += [
                 f"{rule.name}, {rows.labels[i]}" + (f" (at least {least[i]:g})" if least[i] > 0 else "") for i in mine
             ]

@@ -1,0 +1,25 @@
+"""Large problems without a matrix: touches with their shared rows side by side, caps of people as one number each."""
+
+from omnireco._kernels.packing.lean.placing import Placed
+from omnireco._kernels.packing.lean.solving import (
+    Explained,
+    LeanSolution,
+    explained,
+    ordered,
+    person_prices,
+    priced_people,
+    solve_people,
+    used_by,
+)
+
+__all__ = [
+    "Explained",
+    "LeanSolution",
+    "Placed",
+    "explained",
+    "ordered",
+    "person_prices",
+    "priced_people",
+    "solve_people",
+    "used_by",
+]
