@@ -18,15 +18,8 @@ from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import events_of
-from omnireco.models.matrix.linear import (
-    ItemModel,
-    gram_matrix,
-    in_blocks,
-    invert_ridge,
-    is_single,
-    mirrored,
-    ridge_scratch,
-)
+from omnireco.models.matrix.linear import ItemModel
+from omnireco.models.matrix.squares import gram_matrix, in_blocks, invert_ridge, is_single, mirrored, ridge_scratch
 
 __all__ = ["NextItem"]
 
