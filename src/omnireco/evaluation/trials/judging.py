@@ -11,6 +11,7 @@ from omnireco._core.checks import check_names, shown
 from omnireco.data.asking.touches import Touches
 from omnireco.data.dataset import Cut, Dataset
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
+from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -81,6 +82,10 @@ def judged(
     if score is not None:
         return [_scored(score(model, past, later), where)], []
     if callable(getattr(model, "recommend", None)):
+        if isinstance(past, Interactions):
+            lists = model.recommend(past.rows(later.users.ids), k=min(k, past.n_items))
+            report = evaluate({"m": lists}, later, k=lists.k, metrics=list(metrics), train=past, n_bootstrap=0)
+            return _cells_of(report), []
         lists = model.recommend(past.requests(), k=k)
         truth = truth_of(later, counts, where)
         planned = [] if plan is None else _lists_of(lists, truth, past, k, metrics, plan(past, lists))
@@ -92,7 +97,10 @@ def _lists_of(
     lists: Recommendations, truth: Dataset, past: Dataset, k: int, metrics: Sequence[Metric], made: Any = None
 ) -> list[Judged]:
     shown_lists = lists if made is None else _planned(made, lists, k)
-    report = evaluate({"m": shown_lists}, truth, k=k, metrics=list(metrics), train=past, n_bootstrap=0)
+    return _cells_of(evaluate({"m": shown_lists}, truth, k=k, metrics=list(metrics), train=past, n_bootstrap=0))
+
+
+def _cells_of(report: Any) -> list[Judged]:
     return [
         Judged(
             cell.metric,

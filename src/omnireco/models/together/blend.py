@@ -37,8 +37,10 @@ class Blend(Estimator):
 
     Parameters
     ----------
-    models : mapping of str to estimator
-        What to fit, such as ``{"ease": EASE(), "slim": SLIM()}``.
+    models : mapping of str to estimator, optional
+        What to fit, such as ``{"ease": EASE(), "slim": SLIM()}``. By default four that err differently and whose
+        defaults follow the data: ``EASE(dropout=0.25)``, ``GFCF(dense=False)``, ``ALS(factors=128)`` and ``UserKNN()``;
+        ``om.tune(om.Blend(), x)`` finds their settings and weights inside the training set.
     weights : mapping of str to float, optional
         What each counts; 1 where not listed.
     scale : {"deviation", "rank", "none"}
@@ -68,11 +70,13 @@ class Blend(Estimator):
     ['b']
     """
 
-    models: Mapping[str, Any]
+    models: Mapping[str, Any] | None = None
     weights: Mapping[str, float] | None = None
     scale: Scale = "deviation"
 
     def __post_init__(self) -> None:
+        if self.models is None:
+            object.__setattr__(self, "models", _four())
         if not isinstance(self.models, Mapping) or not self.models:
             raise ParameterError(
                 f"models must map names to estimators, such as {{'ease': EASE()}}. Got {shown(self.models)}."
@@ -294,6 +298,16 @@ def scaled(scores: np.ndarray, scale: Scale) -> np.ndarray:
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(1, wide.shape[1] + 1)[None, :].repeat(len(wide), axis=0), axis=1)
     return 1.0 / (_RANK_OFFSET + rank)
+
+
+def _four() -> dict[str, Any]:
+    """Return estimators that err differently, of which none takes more than a matrix of items squared."""
+    from omnireco.models.matrix.factors import ALS
+    from omnireco.models.matrix.graph import GFCF  # which needs blends
+    from omnireco.models.matrix.linear import EASE
+    from omnireco.models.matrix.neighbors import UserKNN
+
+    return {"ease": EASE(dropout=0.25), "gfcf": GFCF(dense=False), "als": ALS(factors=128), "users": UserKNN()}
 
 
 def _check_weights(weights: Mapping[str, float] | None, models: Mapping[str, Any]) -> dict[str, float]:
