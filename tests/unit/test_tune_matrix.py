@@ -123,3 +123,11 @@ def test_what_cannot_be_held_out_is_refused():
         om.tune(om.SendTime(), X, {"expiry": ["2D"]})
     with pytest.raises(SchemaError, match="tune takes a Dataset"):
         om.tune(om.EASE(), 3, horizon="14D")
+
+
+def test_the_default_blend_reads_histories_out_of_events():
+    data = om.simulate(n_users=60, n_items=20, days=60, seed=4).dataset()
+    lists = om.Blend().fit(data).recommend(data.requests(), k=3)
+    assert lists.k == 3
+    sparse, dense = (om.models.GFCF(dense=how).fit(data).recommend(data.requests(), k=3) for how in (False, True))
+    assert sparse.codes.tolist() == dense.codes.tolist()

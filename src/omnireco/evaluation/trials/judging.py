@@ -18,6 +18,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.metrics import Metric
+from omnireco.evaluation.trials.shares import Sides
 from omnireco.timing.machines import answers_of_people
 
 __all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "truth_of"]
@@ -68,7 +69,7 @@ def truth_of(later: Dataset, counts: Any, where: str) -> Dataset:
 
 def judged(
     model: Any,
-    cut: Cut,
+    cut: Cut | Sides,
     *,
     k: int,
     metrics: Sequence[Metric],

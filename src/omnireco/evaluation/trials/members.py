@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from omnireco.data.dataset import Cut
 from omnireco.errors import OmnirecoError
 from omnireco.evaluation.learn_blend import learn_blend
 from omnireco.evaluation.metrics import Metric
+from omnireco.evaluation.trials.shares import Sides
 from omnireco.evaluation.trials.space import Trials, small_space
 
 __all__ = ["is_blend", "spaces_of", "weighed"]
@@ -33,7 +33,7 @@ def spaces_of(blend: Any, data: Any, trials: Trials) -> dict[str, tuple[Any, dic
     return {name: (member, space, each) for name, (member, space) in found.items()}
 
 
-def weighed(blend: Any, members: dict[str, Any], cut: Cut, *, k: int, metric: Metric, seed: int) -> tuple[Any, float]:
+def weighed(blend: Any, members: dict[str, Any], cut: Sides, *, k: int, metric: Metric, seed: int) -> tuple[Any, float]:
     """Return the blend of tuned members with learned weights, those of weight 0 left out, and its value."""
     asked = dict(blend.get_params(deep=False)["models"]) | members
     learned = learn_blend(

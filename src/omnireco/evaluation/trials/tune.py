@@ -18,7 +18,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Flag, Number, Plain, Text, Whole
-from omnireco.data.dataset import Cut, Dataset
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
@@ -28,7 +28,7 @@ from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
 from omnireco.evaluation.trials.members import is_blend, spaces_of, weighed
 from omnireco.evaluation.trials.prints import said
-from omnireco.evaluation.trials.shares import check_size, cuts_of, is_wide, some_rows
+from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, some_rows
 from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class _Runs:
     """What was tried so far on the window that chooses."""
 
     def __init__(
-        self, default: Any, cut: Cut, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
+        self, default: Any, cut: Sides, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
     ) -> None:
         self.default, self.cut, self.k, self.metric, self.score = default, cut, k, metric, score
         self.threads, self.tick, self.wide = threads, tick, is_wide(cut)
@@ -289,7 +289,7 @@ class _Runs:
         self._note(0, 1.0, float(np.nanmean(found.values)), len(found.users), "", {})
         self.told()
 
-    def values(self, estimator: Any, cut: Cut, threads: int | None = None) -> Any:
+    def values(self, estimator: Any, cut: Sides, threads: int | None = None) -> Any:
         if self.wide:
             threads = None
         model = estimator.fit(cut.past) if threads is None else estimator.fit(cut.past, threads=threads)
@@ -311,7 +311,7 @@ class _Runs:
         return len(self.settings) - 1
 
     def all(
-        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Cut | None = None, share: float = 1.0
+        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Sides | None = None, share: float = 1.0
     ) -> list[float]:
         """Fit and judge settings by their numbers, some at a time, noted in their order; -inf where one is refused."""
 
@@ -412,7 +412,7 @@ def _rungs(n: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
+def _some_people(cut: Sides, share: float, seed: int) -> Sides | None:
     """Return both sides of a cut with some of the people, who depend on nothing but ids; None for too few."""
     sides = []
     if not isinstance(cut.past, Dataset):
@@ -436,7 +436,7 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
                 facts=side.facts, creatives=side.creatives, end=side.end,
             )
         )  # fmt: skip
-    return Cut(*sides)
+    return Sides(*sides)
 
 
 def _aside(users: Vocabulary, share: float, seed: int) -> np.ndarray:

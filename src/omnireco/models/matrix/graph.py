@@ -216,8 +216,10 @@ class GFCF(Estimator):
         near, popularity = sp.csr_matrix(normal.T @ normal, dtype=np.float32), count_users(x)
         near.sort_indices()
         parts = {
-            "linear": ItemModel(x.items, popularity, near),
-            "low pass": ProjectionModel.from_arrays(encode, decode, items=x.items, popularity=popularity),
+            "linear": ItemModel(x.items, popularity, near, x.weights),
+            "low pass": ProjectionModel.from_arrays(
+                encode, decode, items=x.items, popularity=popularity, event_weights=x.weights
+            ),
         }
         return BlendModel.of(parts, scale="none")
 

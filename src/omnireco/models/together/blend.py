@@ -101,7 +101,7 @@ class Blend(Estimator):
         """
         if isinstance(data, Interactions):
             data = require_interactions(data, "Blend.fit", targets=True)
-        fitted = {name: one.fit(data, threads=threads, progress=progress) for name, one in self.models.items()}
+        fitted = {name: one.fit(data, threads=threads, progress=progress) for name, one in (self.models or {}).items()}
         return BlendModel.of(fitted, weights=self.weights, scale=self.scale)
 
 
