@@ -24,7 +24,7 @@ _STEPS: dict[str, tuple[float, ...]] = {  # times what the estimator has, or wha
     "regularization": (1 / 9, 1 / 3, 1, 3, 9),
     "unobserved_weight": (1 / 4, 1 / 2, 1, 2, 4),
 }
-_VALUES = {"dropout": (0.25, 0.5)}  # beside what the estimator has
+_VALUES = {"dropout": (0.25, 0.5), "shrinkage": (20.0, 100.0)}  # beside what the estimator has
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -133,7 +133,7 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     ----------
     estimator : Estimator
         Of its own parameters these are tried, where it has them: factors, neighbors, regularization,
-        unobserved_weight and dropout.
+        unobserved_weight, dropout and shrinkage.
     data : Dataset, EventLog or Interactions
         What parameters that follow the data are read from.
 
