@@ -159,8 +159,9 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     found |= {name: tuple(dict.fromkeys((own[name], *more))) for name, more in _VALUES.items() if name in own}
     if not found:
         raise ParameterError(
-            f"tune: {type(estimator).__name__} has none of the parameters {', '.join((*_STEPS, *_VALUES))}, "
-            "so there is no space to take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, log=True)}."
+            f"tune: {type(estimator).__name__} has none of the parameters {', '.join((*_STEPS, *_VALUES))}, so there "
+            "is no space to take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, "
+            "log=True)}."
         )
     return found
 

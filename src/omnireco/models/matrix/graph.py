@@ -23,7 +23,7 @@ from omnireco.data.weights import Weights, check_weights
 from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.linear import ItemModel
 from omnireco.models.matrix.svd import ProjectionModel, right_singular_vectors
-from omnireco.models.together.blend import BlendModel
+from omnireco.models.together.blended import BlendModel
 
 __all__ = ["GFCF", "P3alpha", "RP3beta", "keep_largest"]
 
