@@ -26,7 +26,8 @@ from threadpoolctl import threadpool_limits
 import omnireco as om
 from omnireco._core.compute import usable_threads
 from omnireco._kernels.als.least_squares import full_loss, learn
-from omnireco.models.matrix.linear import _ridge_weights, gram_matrix, is_single
+from omnireco.models.matrix.linear import _ridge_weights
+from omnireco.models.matrix.squares import gram_matrix, is_single
 
 CLASSIC = {"confidence_weights": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 

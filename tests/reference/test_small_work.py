@@ -11,7 +11,7 @@ from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.log.union import capped_groups
 from omnireco.choices import LinearBandit, thompson_propensities
 from omnireco.data.asking import asof
-from omnireco.models.matrix.linear import gram_matrix
+from omnireco.models.matrix.squares import gram_matrix
 from omnireco.models.together import scorers
 
 pytest.importorskip("numba")

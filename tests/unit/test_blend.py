@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco.models.together.blend import scaled
+from omnireco.models.together.blended import scaled
 
 
 @pytest.mark.parametrize(

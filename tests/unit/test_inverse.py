@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnireco._kernels.inverse import BLOCK, invert_in_place
-from omnireco.models.matrix.linear import in_float32
+from omnireco.models.matrix.squares import in_float32
 
 
 def definite(n, dtype=np.float64, ridge=1.0):

@@ -6,8 +6,9 @@ import pytest
 import scipy.sparse as sp
 
 from omnireco.data import EventLog, Interactions, Weights
-from omnireco.errors import ParameterError
+from omnireco.errors import DataWarning, ParameterError
 from omnireco.models.matrix.linear import EASE, ItemKNN
+from omnireco.models.matrix.squares import is_single
 from omnireco.testing import small_matrix
 
 # a and b go together twice, b and c once, d is alone
@@ -180,3 +181,29 @@ def test_inputs_fade_and_weights_do_not():
         EASE(input_half_life=-1)
     with pytest.raises(ParameterError, match="input_half_life must be a duration"):
         EASE(input_half_life="soon")
+
+
+def test_without_room_for_the_square_ease_takes_few_neighbors_and_says_so():
+    rng = np.random.default_rng(0)
+    x = Interactions.from_scipy(sp.csr_matrix((rng.random((60, 400)) < 0.03).astype(np.float32)))
+    room = 20 * 400 * 100 + 40 * x.nnz + 1
+    with pytest.warns(DataWarning, match=r"400 items squared need .* Write EASE\(neighbors=100\)"):
+        model = EASE(memory=room, regularization=3.0).fit(x)
+    asked = EASE(neighbors=100, regularization=3.0).fit(x)
+    assert (model.weights != asked.weights).nnz == 0
+    with pytest.raises(ParameterError, match="400 items squared"):  # weights of an item for itself need all items
+        EASE(memory=room, diagonal=0.2).fit(x)
+    with pytest.raises(ParameterError, match="400 items squared"):
+        EASE(memory=1000).fit(x)
+
+
+def test_the_bound_of_the_condition_number_holds_and_is_tight():
+    """Busy items make row sums large; the largest eigenvalue is far below, and float32 is enough."""
+    rng = np.random.default_rng(1)
+    x = sp.csr_matrix((rng.random((300, 200)) < rng.random(200) ** 4 * 0.5).astype(np.float32))
+    gram = (x.T @ x).toarray()
+    largest = float(np.linalg.eigvalsh(gram).max())
+    assert gram.sum(axis=1).max() > 1.3 * largest
+    assert is_single(x, 1.05 * largest / 500)
+    assert not is_single(x, 0.99 * largest / 500)
+    assert is_single(sp.csr_matrix((3, 4)), 1.0)

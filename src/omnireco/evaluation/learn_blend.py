@@ -22,7 +22,7 @@ from omnireco.evaluation.evaluate import read_pairs
 from omnireco.evaluation.learn_weights import mean_of, values_of
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.models.base import Model
-from omnireco.models.together.blend import BlendModel, Scale, scaled
+from omnireco.models.together.blended import BlendModel, Scale, scaled
 
 __all__ = ["LearnedBlend", "learn_blend"]
 

@@ -28,7 +28,8 @@ from omnireco.models.matrix.typed import TypedEASE, TypedModel
 from omnireco.models.sequence.next_basket import NextBasket, NextBasketModel
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
-from omnireco.models.together.blend import Blend, BlendModel
+from omnireco.models.together.blend import Blend
+from omnireco.models.together.blended import BlendModel
 from omnireco.models.together.cross_channel import ChannelModel, CrossChannel
 from omnireco.models.together.fallback import Fallback, FallbackLists
 from omnireco.models.together.ranker import Ranker

@@ -23,7 +23,7 @@ from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError, StorageError
 from omnireco.evaluation.evaluate import evaluate
-from omnireco.models.together.blend import BlendModel
+from omnireco.models.together.blended import BlendModel
 from omnireco.worlds.published import DECAYED, SAR_HISTORY, TABLES, Mix, Table
 
 if TYPE_CHECKING:

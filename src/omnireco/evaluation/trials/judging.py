@@ -11,12 +11,14 @@ from omnireco._core.checks import check_names, shown
 from omnireco.data.asking.touches import Touches
 from omnireco.data.dataset import Cut, Dataset
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
+from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.metrics import Metric
+from omnireco.evaluation.trials.shares import Sides
 from omnireco.timing.machines import answers_of_people
 
 __all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "truth_of"]
@@ -67,7 +69,7 @@ def truth_of(later: Dataset, counts: Any, where: str) -> Dataset:
 
 def judged(
     model: Any,
-    cut: Cut,
+    cut: Cut | Sides,
     *,
     k: int,
     metrics: Sequence[Metric],
@@ -81,6 +83,10 @@ def judged(
     if score is not None:
         return [_scored(score(model, past, later), where)], []
     if callable(getattr(model, "recommend", None)):
+        if isinstance(past, Interactions):
+            lists = model.recommend(past.rows(later.users.ids), k=min(k, past.n_items))
+            report = evaluate({"m": lists}, later, k=lists.k, metrics=list(metrics), train=past, n_bootstrap=0)
+            return _cells_of(report), []
         lists = model.recommend(past.requests(), k=k)
         truth = truth_of(later, counts, where)
         planned = [] if plan is None else _lists_of(lists, truth, past, k, metrics, plan(past, lists))
@@ -92,7 +98,10 @@ def _lists_of(
     lists: Recommendations, truth: Dataset, past: Dataset, k: int, metrics: Sequence[Metric], made: Any = None
 ) -> list[Judged]:
     shown_lists = lists if made is None else _planned(made, lists, k)
-    report = evaluate({"m": shown_lists}, truth, k=k, metrics=list(metrics), train=past, n_bootstrap=0)
+    return _cells_of(evaluate({"m": shown_lists}, truth, k=k, metrics=list(metrics), train=past, n_bootstrap=0))
+
+
+def _cells_of(report: Any) -> list[Judged]:
     return [
         Judged(
             cell.metric,

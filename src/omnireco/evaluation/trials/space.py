@@ -24,6 +24,7 @@ _STEPS: dict[str, tuple[float, ...]] = {  # times what the estimator has, or wha
     "regularization": (1 / 9, 1 / 3, 1, 3, 9),
     "unobserved_weight": (1 / 4, 1 / 2, 1, 2, 4),
 }
+_VALUES = {"dropout": (0.25, 0.5), "shrinkage": (20.0, 100.0)}  # beside what the estimator has
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,8 +132,8 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     Parameters
     ----------
     estimator : Estimator
-        Of its own parameters these are tried, where it has them: factors, neighbors, regularization and
-        unobserved_weight.
+        Of its own parameters these are tried, where it has them: factors, neighbors, regularization,
+        unobserved_weight, dropout and shrinkage.
     data : Dataset, EventLog or Interactions
         What parameters that follow the data are read from.
 
@@ -145,7 +146,7 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     --------
     >>> import omnireco as om
     >>> small_space(om.EASE(regularization=90.0), om.simulate(n_users=20, n_items=9, days=30, seed=1).dataset())
-    {'regularization': (10.0, 30.0, 90.0, 270.0, 810.0)}
+    {'regularization': (10.0, 30.0, 90.0, 270.0, 810.0), 'dropout': (0.0, 0.25, 0.5)}
     """
     own, settled = (one.get_params(deep=False) for one in (estimator, estimator.settled(data)))
     found: dict[str, tuple[Any, ...]] = {}
@@ -155,10 +156,12 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
         whole = isinstance(settled[name], int)
         tried = [own[name] if step == 1 else settled[name] * step for step in steps]
         found[name] = tuple(dict.fromkeys(max(1, round(value)) if whole else value for value in tried))
+    found |= {name: tuple(dict.fromkeys((own[name], *more))) for name, more in _VALUES.items() if name in own}
     if not found:
         raise ParameterError(
-            f"tune: {type(estimator).__name__} has none of the parameters {', '.join(_STEPS)}, so there is no space to "
-            "take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, log=True)}."
+            f"tune: {type(estimator).__name__} has none of the parameters {', '.join((*_STEPS, *_VALUES))}, so there "
+            "is no space to take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, "
+            "log=True)}."
         )
     return found
 

@@ -18,7 +18,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Flag, Number, Plain, Text, Whole
-from omnireco.data.dataset import Cut, Dataset, dataset_of
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
@@ -26,7 +26,9 @@ from omnireco.errors import EmptyError, OmnirecoError
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
+from omnireco.evaluation.trials.members import is_blend, spaces_of, weighed
 from omnireco.evaluation.trials.prints import said
+from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, some_rows
 from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def tune(
     data: Any,
     space: Mapping[str, Any] | None = None,
     *,
-    horizon: Any,
+    horizon: Any = None,
     trials: int | Trials = 20,
     k: int = 10,
     metric: Metric = ndcg,
@@ -132,14 +134,16 @@ def tune(
     ----------
     estimator : Estimator
         The default: the search begins with it, and returns it where nothing is better.
-    data : Dataset
-        What is known: **not** the window that you will report on.
+    data : Dataset or Interactions
+        What is known: **not** the window that you will report on. Of a matrix, which has no times, cells are held out.
     space : mapping of str to list or Between, optional
         What to try; by default a few steps around the default of what matters most,
-        :func:`omnireco.evaluation.small_space`. By the names of ``estimator.get_params()``: ``{"regularization":
-        om.evaluation.Between(1, 1e4, log=True), "weights__half_life": [None, "30D"]}``.
-    horizon : str or timedelta
-        Length of each of the two windows.
+        :func:`omnireco.evaluation.small_space`, of a blend those of each member and then the weights. By the names of
+        ``estimator.get_params()``: ``{"regularization": om.evaluation.Between(1, 1e4, log=True), "weights__half_life":
+        [None, "30D"]}``.
+    horizon : str, timedelta or float
+        Length of each of the two windows. Of a matrix the share of all cells, drawn at random, that each of two parts
+        holds out; 0.1 by default.
     trials : int or Trials
         How many settings to try besides the default, and how: ``Trials(30, method="halving", seed=7)``.
     k : int
@@ -172,7 +176,13 @@ def tune(
     The best of many settings looks good on the window that chose it, by luck alone. So default and best are fitted
     again on all that lies before the last window and compared on it, once: the interval of that gain needs no
     correction for the number of trials. A setting that an estimator refuses counts as tried, with its error.
-    Deterministic for a seed. Cost: n + 3 fits; with halving about a third of that.
+    Deterministic for a seed. Cost: n + 3 fits; with halving about a third of that. Of more than 8,192 items one fit at
+    a time, on all threads. Lists of at most 5,000 people are judged on a matrix.
+
+    Without a space, a blend is tuned in two steps: every member alone, with ``trials`` divided among them, then the
+    weights (:func:`omnireco.evaluation.learn_blend`) on the same window. A member of weight 0 is left out. In
+    ``trials`` the column ``member`` says whose settings a row is about. ``tune(om.Blend(), x)`` is the shortest way to
+    a strong list: see :class:`omnireco.Blend`.
 
     References
     ----------
@@ -195,19 +205,22 @@ def tune(
     check_progress(progress)
     known = estimator.get_params()
     grid = None if space is None else check_space(space, known)
-    past = dataset_of(data, "tune", ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ())
-    choose, compare = past.rolling(horizon=horizon, n=2)
-    if grid is None:
+    needs = ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ()
+    choose, compare = cuts_of(data, horizon, needs, trials.seed)
+    check_size(choose, estimator)
+    parts = (
+        spaces_of(estimator, choose.past, trials) if grid is None and score is None and is_blend(estimator) else None
+    )
+    if grid is None and parts is None:
         grid = check_space(small_space(estimator, choose.past), known)
-    rungs = {"halving": _rungs(trials.n)}.get(trials.method, (trials.n,))
+    each = trials.n if parts is None else sum(1 + n for _, _, n in parts.values())
+    rungs = {"halving": _rungs(each)}.get(trials.method, (each,))
     with ticker(1 + sum(rungs), progress, label="tune") as tick:
         run = _Runs(estimator, choose, k, metric, score, threads, tick)
-        if trials.method == "optuna":
-            _optuna(run, grid, trials.n, trials.seed)
-        elif trials.method == "halving":
-            _halving(run, grid, trials.n, trials.seed)
+        if parts is not None:
+            _members(run, parts, trials)
         else:
-            run.all([(run.next(), setting) for setting in _distinct(estimator, grid, trials.n, trials.seed)])
+            _search(run, grid or {}, trials)
         run.rest(1 + sum(rungs))
     best = run.best()
     gain = low = high = people = 0.0
@@ -219,11 +232,35 @@ def tune(
         _, _, _, gain, low, high, people = paired([pick[0]], [pick[1]], [shared], shared.size)
     gained = bool(low > 0)
     result = Tuned(
-        best if gained else estimator, best, estimator, gained, gain, low, high, run.title, run.frame(list(grid)),
+        best if gained else estimator, best, estimator, gained, gain, low, high, run.title, run.frame(list(grid or ())),
         len({row[0] for row in run.rows}), int(people) if best != estimator else run.n_people,
     )  # fmt: skip
     _log.info("tuned %r", result)
     return result
+
+
+def _search(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], trials: Trials) -> None:
+    if trials.method == "optuna":
+        _optuna(run, grid, trials.n, trials.seed)
+    elif trials.method == "halving":
+        _halving(run, grid, trials.n, trials.seed)
+    else:
+        run.all([(run.next(), setting) for setting in _distinct(run.default, grid, trials.n, trials.seed)])
+
+
+def _members(run: _Runs, parts: Mapping[str, tuple[Any, Mapping[str, Any], int]], trials: Trials) -> None:
+    """Tune every member by itself, then the weights of all, as one more trial of the blend."""
+    tuned = {}
+    for name, (member, space, n) in parts.items():
+        own = _Runs(member, run.cut, run.k, run.metric, run.score, run.threads, run.told)
+        _search(own, check_space(space, member.get_params()), replace(trials, n=n))
+        tuned[name] = own.best()
+        for _, share, value, n_people, error, setting in own.rows:
+            run.note_of(name, share, value, n_people, error, setting)
+    best, value = weighed(run.default, tuned, run.cut, k=run.k, metric=run.metric, seed=trials.seed)
+    number = run.next()
+    run.settings[number] = best
+    run._note(number, 1.0, value, run.n_people, "", best.get_params(deep=False))
 
 
 _FAILURES = (OmnirecoError, ArithmeticError, MemoryError, RuntimeError, ValueError)
@@ -234,13 +271,14 @@ class _Runs:
     """What was tried so far on the window that chooses."""
 
     def __init__(
-        self, default: Any, cut: Cut, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
+        self, default: Any, cut: Sides, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
     ) -> None:
         self.default, self.cut, self.k, self.metric, self.score = default, cut, k, metric, score
-        self.threads, self.tick = threads, tick
+        self.threads, self.tick, self.wide = threads, tick, is_wide(cut)
         self.ticks: list[None] = []
         self.rows: list[tuple[int, float, float, int, str, Mapping[str, Any]]] = []
         self.settings: list[Any] = [default]
+        self.alone: dict[int, str] = {}
         found = self.values(default, cut)
         if len(found.users) < FEWEST:
             raise EmptyError(
@@ -251,7 +289,9 @@ class _Runs:
         self._note(0, 1.0, float(np.nanmean(found.values)), len(found.users), "", {})
         self.told()
 
-    def values(self, estimator: Any, cut: Cut, threads: int | None = None) -> Any:
+    def values(self, estimator: Any, cut: Sides, threads: int | None = None) -> Any:
+        if self.wide:
+            threads = None
         model = estimator.fit(cut.past) if threads is None else estimator.fit(cut.past, threads=threads)
         return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
 
@@ -271,7 +311,7 @@ class _Runs:
         return len(self.settings) - 1
 
     def all(
-        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Cut | None = None, share: float = 1.0
+        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Sides | None = None, share: float = 1.0
     ) -> list[float]:
         """Fit and judge settings by their numbers, some at a time, noted in their order; -inf where one is refused."""
 
@@ -286,7 +326,7 @@ class _Runs:
                 self.told()
             return estimator, float(np.nanmean(found.values)), len(found.users), ""
 
-        done = in_parallel([partial(one, setting) for _, setting in asked], self.threads)
+        done = in_parallel([partial(one, setting) for _, setting in asked], 1 if self.wide else self.threads)
         for (number, setting), (estimator, value, n, error) in zip(asked, done, strict=True):
             if estimator is not None:
                 self.settings[number] = estimator
@@ -296,9 +336,15 @@ class _Runs:
     def _note(self, trial: int, share: float, value: float, n: int, error: str, setting: Mapping[str, Any]) -> None:
         self.rows.append((trial, share, value, n, error, dict(setting)))
 
+    def note_of(self, member: str, share: float, value: float, n: int, error: str, setting: Mapping[str, Any]) -> None:
+        """Note a setting of one member alone, which is no candidate for the whole."""
+        number = self.next()
+        self.alone[number] = member
+        self._note(number, share, value, n, error, {f"models__{member}__{one}": setting[one] for one in setting})
+
     def best(self) -> Any:
         """Return the best setting of those that were judged on everybody; the earliest of equals."""
-        whole = [row for row in self.rows if row[1] == 1.0 and np.isfinite(row[2])]
+        whole = [row for row in self.rows if row[1] == 1.0 and np.isfinite(row[2]) and row[0] not in self.alone]
         return self.settings[max(whole, key=lambda row: (row[2], -row[0]))[0]]
 
     def frame(self, names: list[str]) -> pd.DataFrame:
@@ -310,6 +356,9 @@ class _Runs:
             "value": [row[2] for row in self.rows], "n_people": [row[3] for row in self.rows],
             "error": [row[4] for row in self.rows],
         }  # fmt: skip
+        if self.alone:
+            columns["member"] = [self.alone.get(row[0], "") for row in self.rows]
+            names = sorted({one for row in self.rows for one in row[5]} - {"models"})
         for name in names:
             columns[name] = [_plain(row[5].get(name, default[name])) for row in self.rows]
         return pd.DataFrame(columns)
@@ -363,9 +412,11 @@ def _rungs(n: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
+def _some_people(cut: Sides, share: float, seed: int) -> Sides | None:
     """Return both sides of a cut with some of the people, who depend on nothing but ids; None for too few."""
     sides = []
+    if not isinstance(cut.past, Dataset):
+        return some_rows(cut, lambda users: _aside(users, share, seed), _LEAST_PEOPLE)
     for side in cut:
         events = side.events
         if events is None:
@@ -385,7 +436,7 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
                 facts=side.facts, creatives=side.creatives, end=side.end,
             )
         )  # fmt: skip
-    return Cut(*sides)
+    return Sides(*sides)
 
 
 def _aside(users: Vocabulary, share: float, seed: int) -> np.ndarray:

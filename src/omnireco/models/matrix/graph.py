@@ -23,7 +23,7 @@ from omnireco.data.weights import Weights, check_weights
 from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.linear import ItemModel
 from omnireco.models.matrix.svd import ProjectionModel, right_singular_vectors
-from omnireco.models.together.blend import BlendModel
+from omnireco.models.together.blended import BlendModel
 
 __all__ = ["GFCF", "P3alpha", "RP3beta", "keep_largest"]
 
@@ -216,8 +216,10 @@ class GFCF(Estimator):
         near, popularity = sp.csr_matrix(normal.T @ normal, dtype=np.float32), count_users(x)
         near.sort_indices()
         parts = {
-            "linear": ItemModel(x.items, popularity, near),
-            "low pass": ProjectionModel.from_arrays(encode, decode, items=x.items, popularity=popularity),
+            "linear": ItemModel(x.items, popularity, near, x.weights),
+            "low pass": ProjectionModel.from_arrays(
+                encode, decode, items=x.items, popularity=popularity, event_weights=x.weights
+            ),
         }
         return BlendModel.of(parts, scale="none")
 

@@ -15,7 +15,8 @@ from omnireco._core.contract import Estimator
 from omnireco.data.weights import Weights, check_weights
 from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.graph import keep_largest
-from omnireco.models.matrix.linear import ItemModel, gram_matrix, mirrored, ridge_scratch
+from omnireco.models.matrix.linear import ItemModel
+from omnireco.models.matrix.squares import gram_matrix, mirrored, ridge_scratch
 
 __all__ = ["SLIM"]
 

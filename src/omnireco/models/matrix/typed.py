@@ -33,15 +33,8 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, events_of
-from omnireco.models.matrix.linear import (
-    fading,
-    gram_matrix,
-    in_blocks,
-    invert_ridge,
-    is_single,
-    mirrored,
-    ridge_scratch,
-)
+from omnireco.models.matrix.linear import fading
+from omnireco.models.matrix.squares import gram_matrix, in_blocks, invert_ridge, is_single, mirrored, ridge_scratch
 
 __all__ = ["TypedEASE", "TypedModel", "typed_inputs"]
 

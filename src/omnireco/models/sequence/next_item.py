@@ -18,15 +18,8 @@ from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import events_of
-from omnireco.models.matrix.linear import (
-    ItemModel,
-    gram_matrix,
-    in_blocks,
-    invert_ridge,
-    is_single,
-    mirrored,
-    ridge_scratch,
-)
+from omnireco.models.matrix.linear import ItemModel
+from omnireco.models.matrix.squares import gram_matrix, in_blocks, invert_ridge, is_single, mirrored, ridge_scratch
 
 __all__ = ["NextItem"]
 
@@ -83,7 +76,10 @@ class NextItem(Estimator):
     In the line of SLIST: Choi et al., "Session-aware linear item-item models for session-based recommendation",
     WWW 2021, section 4.2 (SLIT), with examples per step and an exponential decay by step: it is of SLIST's family.
     Intervals with a floor, and the idea of a trend normalisation: TALE, Park et al., "Temporal linear item-item model
-    for sequential recommendation", WSDM 2025; multiplying the trend of today back is ours.
+    for sequential recommendation", WSDM 2025; multiplying the trend of today back is ours. Its published code differs:
+    every earlier item is an input, weighed at the fit by ``1 + exp(-time / tau)``, plus c = 0.4 where that exponential
+    is below c, and by no step; a history by ``exp(-steps before the last / 2)``, a half-life of 1.39 steps; and it has
+    no trend. An input of long ago thus weighs 0.7 of one of a moment ago: ``interval_floor=0.7`` is near.
 
     Examples
     --------

@@ -24,7 +24,7 @@ from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import Model, require_interactions
 from omnireco.models.matrix.factors import ALS
-from omnireco.models.together.blend import all_scores
+from omnireco.models.together.blended import all_scores
 
 __all__ = ["ChannelModel", "CrossChannel", "join_channels"]
 

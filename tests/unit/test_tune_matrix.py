@@ -1,0 +1,132 @@
+"""A search on a matrix: cells are held out, once to choose and once to compare."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import omnireco as om
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.evaluation import Trials
+from omnireco.evaluation.trials.shares import cuts_of
+
+TASTES = 4
+
+
+def drawn(n=160, n_items=80, seed=0):
+    """Return people of four tastes, who choose mostly within one quarter of the items."""
+    rng = np.random.default_rng(seed)
+    taste = rng.integers(TASTES, size=n)
+    near = np.arange(n_items)[None, :] % TASTES == taste[:, None]
+    cells = rng.random((n, n_items)) < np.where(near, 0.35, 0.02)
+    return om.Interactions.from_scipy(sp.csr_matrix(cells.astype(np.float32)))
+
+
+X = drawn(400)
+
+
+def test_the_two_parts_are_disjoint_and_the_past_has_neither():
+    choose, compare = cuts_of(X, None, (), 0)
+    pairs = [
+        set(map(tuple, part.to_frame()[["user_id", "item_id"]].to_numpy())) for cut in (choose, compare) for part in cut
+    ]
+    past_one, first, past_two, second = pairs
+    assert not first & second
+    assert not past_one & (first | second)
+    assert not past_two & second
+    assert first <= past_two
+    assert 0.05 < len(first) / X.nnz < 0.15
+
+
+def test_a_gain_on_a_matrix_is_found_on_cells_that_chose_nothing():
+    x, how = drawn(2000), {"k": 5, "trials": 2}
+    found = om.tune(om.ItemKNN(neighbors=1), x, {"neighbors": [1, 20]}, **how)
+    assert found.gained
+    assert found.estimator == om.ItemKNN(neighbors=20)
+    again = om.tune(om.ItemKNN(neighbors=1), x, {"neighbors": [1, 20]}, threads=1, **how)
+    pd.testing.assert_frame_equal(found.trials, again.trials)
+    wider = om.tune(om.ItemKNN(neighbors=1), x, {"neighbors": [1, 20]}, horizon=0.2, **how)
+    assert wider.n_people >= found.n_people
+
+
+def test_the_default_stays_where_nothing_can_be_learned():
+    """Choices that depend on nothing: whatever the search prefers, it is no certain gain."""
+    rng = np.random.default_rng(3)
+    noise = om.Interactions.from_scipy(sp.csr_matrix((rng.random((200, 60)) < 0.1).astype(np.float32)))
+    kept = [om.tune(om.EASE(), noise, k=5, trials=Trials(6, seed=seed)).estimator == om.EASE() for seed in range(3)]
+    assert sum(kept) >= 2
+
+
+def test_halving_takes_some_of_the_people():
+    found = om.tune(om.EASE(), drawn(600), k=5, trials=Trials(9, method="halving"))
+    assert found.trials["share"].min() < 1
+    assert found.n_trials == 10
+
+
+def test_a_blend_is_tuned_member_by_member_and_then_weighed():
+    models = {"ease": om.EASE(), "popular": om.Popularity(), "near": om.ItemKNN(neighbors=1)}
+    blend = om.Blend(models=models, weights={"popular": 5.0})
+    found = om.tune(blend, X, k=5, trials=8)
+    assert found.trials["member"].isin(["", "ease", "near"]).all()
+    assert found.trials["member"].iloc[0] == found.trials["member"].iloc[-1] == ""
+    assert found.gained
+    members = found.best.get_params(deep=False)["models"]
+    assert set(members) <= {"ease", "popular", "near"}
+    assert all(found.best.weights.values())
+    assert found.estimator.fit(X).recommend(X, k=3).k == 3
+
+
+def test_a_blend_of_a_log_is_tuned_too():
+    data = om.simulate(n_users=120, n_items=30, days=100, seed=4).dataset()
+    blend = om.Blend(models={"ease": om.EASE(), "popular": om.Popularity()})
+    found = om.tune(blend, data, horizon="14D", trials=3, k=5)
+    assert found.n_trials == 6
+    assert found.metric == "ndcg"
+
+
+def test_the_default_blend_has_four_members_and_beats_popularity():
+    blend = om.Blend()
+    assert list(blend.models) == ["ease", "gfcf", "als", "users"]
+    choose, _ = cuts_of(X, 0.2, (), 1)
+    lists = {
+        name: one.fit(choose.past).recommend(choose.past, k=5)
+        for name, one in {"four": blend, "popular": om.Popularity()}.items()
+    }
+    table = (
+        om.evaluate(lists, choose.later, k=5, metrics=[om.ndcg], n_bootstrap=0).to_frame().set_index("model")["mean"]
+    )
+    assert table["four"] > 1.3 * table["popular"]
+
+
+@pytest.mark.parametrize(
+    ("data", "horizon", "words"),
+    [
+        (X, "14D", "a matrix has no times, so horizon is a share"),
+        (X, 0.0, "horizon"),
+        (X, 0.9, "horizon"),
+        (om.simulate(n_users=40, n_items=9, days=60, seed=1).dataset(), None, "the length of a window of events"),
+        (om.simulate(n_users=40, n_items=9, days=60, seed=1).dataset(), 0.1, "the length of a window of events"),
+        (X.with_targets(X), None, "the matrix has targets"),
+    ],
+)
+def test_a_horizon_that_does_not_fit_the_data_is_refused(data, horizon, words):
+    with pytest.raises(ParameterError, match=words):
+        om.tune(om.EASE(), data, horizon=horizon)
+
+
+def test_what_cannot_be_held_out_is_refused():
+    one = om.Interactions.from_scipy(sp.csr_matrix(np.eye(30, dtype=np.float32)))
+    with pytest.raises(EmptyError, match="nobody has both a history and held-out cells"):
+        om.tune(om.EASE(), one)
+    with pytest.raises(ParameterError, match="SendTime learns from events"):
+        om.tune(om.SendTime(), X, {"expiry": ["2D"]})
+    with pytest.raises(SchemaError, match="tune takes a Dataset"):
+        om.tune(om.EASE(), 3, horizon="14D")
+
+
+def test_the_default_blend_reads_histories_out_of_events():
+    data = om.simulate(n_users=60, n_items=20, days=60, seed=4).dataset()
+    lists = om.Blend().fit(data).recommend(data.requests(), k=3)
+    assert lists.k == 3
+    sparse, dense = (om.models.GFCF(dense=how).fit(data).recommend(data.requests(), k=3) for how in (False, True))
+    assert sparse.codes.tolist() == dense.codes.tolist()
