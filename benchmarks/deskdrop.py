@@ -88,13 +88,14 @@ def asking(make: Callable[[om.Dataset], Any]) -> Ask:
 
 @dataclass(frozen=True)
 class Recent:
-    """An estimator that learns from the last 60 days alone: 15,000 typed inputs squared take a minute a day."""
+    """An estimator that learns from the last days alone: what it cannot forget by weights, it never sees."""
 
     estimator: Any
+    days: str = "60D"
 
     def fit(self, past: om.Dataset, *, threads: int) -> Any:
         end = pd.Timestamp(past.end_us, unit="us", tz="UTC")
-        return self.estimator.fit(past.events.between(end - pd.Timedelta("60D"), end), threads=threads)
+        return self.estimator.fit(past.events.between(end - pd.Timedelta(self.days), end), threads=threads)
 
 
 def touched(past: om.Dataset, people: np.ndarray) -> list[np.ndarray]:
