@@ -96,7 +96,8 @@ class Recent:
 
     def fit(self, past: om.Dataset, *, threads: int | None = None) -> Any:
         end = pd.Timestamp(past.end_us, unit="us", tz="UTC")
-        return self.estimator.fit(past.events.between(end - pd.Timedelta(self.days), end), threads=threads)
+        recent = past.events.between(end - pd.Timedelta(self.days), end)
+        return self.estimator.fit(om.Dataset(recent, audience=past.audience), threads=threads)
 
 
 def touched(past: om.Dataset, people: np.ndarray) -> list[np.ndarray]:
@@ -105,9 +106,9 @@ def touched(past: om.Dataset, people: np.ndarray) -> list[np.ndarray]:
     return [cells.items.ids[row] for row in np.split(cells.csr.indices, cells.csr.indptr[1:-1])]
 
 
-def run(ask: Ask, log: om.EventLog, days: Days) -> tuple[pd.Series, float]:
+def run(ask: Ask, log: om.EventLog | om.Dataset, days: Days) -> tuple[pd.Series, float]:
     """Return the mean of each person over the days, and the CPU seconds of a day."""
-    data, rows, spent = om.Dataset(log), [], process_time()
+    data, rows, spent = log if isinstance(log, om.Dataset) else om.Dataset(log), [], process_time()
     for day, truth in days:
         past = data.before(day.tz_localize("UTC"))
         ranked = ask(past, truth["user_id"].unique())
