@@ -152,7 +152,7 @@ MIXES = tuple(itertools.product(("12h", "1D"), (0.25, 0.5, 1.0)))  # half-life o
 
 
 def learned(name: str, start: Any, log: om.EventLog, n: int) -> Any:
-    """Return the weights learned from the days that choose, each a window of its own."""
+    """Return weights learned from the days that choose, each a window of its own."""
     past = om.Dataset(log).before(pd.Timestamp(REPORTED[0], tz="UTC"))
     found = om.learn_weights(start, past, horizon=past.rolling(horizon="1D", n=n), target=TARGETS, exclude_seen=True)
     print(
@@ -162,7 +162,7 @@ def learned(name: str, start: Any, log: om.EventLog, n: int) -> Any:
     return found
 
 
-def behaviours(life: str, found: Any, taste: Any) -> dict[str, list[Any]]:
+def behaviours(life: str, found: Any) -> dict[str, list[Any]]:
     """Return the rows that differ in what behaviours count only, six settings each; learned ones had their search."""
     models = om.models
     rows: dict[str, list[Any]] = {
@@ -170,10 +170,9 @@ def behaviours(life: str, found: Any, taste: Any) -> dict[str, list[Any]]:
         for name, table in TABLES.items()
     }
     rows["fresh: learn_weights"] = [fresh(found.weights)]
-    rows["fresh: found, though refused"] = [fresh(replace(found.found, missing="ignore"))]
     for name, table in TABLES.items():
         rows[f"taste: {name}"] = [TASTE(weights=om.Weights(events=table, half_life=one)) for one in LIVES]
-    rows["taste: learn_weights"] = [TASTE(weights=taste.weights)]
+    rows["taste: learn_weights"] = [TASTE(weights=replace(found.weights, half_life=one)) for one in LIVES]
     rows["taste: CrossChannel"] = [
         models.CrossChannel(estimator=TASTE(weights=om.Weights(half_life=one)), lift=0.0, saturation=how)
         for one in ("1D", "2D", "4D")
@@ -189,13 +188,8 @@ def behaviours(life: str, found: Any, taste: Any) -> dict[str, list[Any]]:
             mixed(om.Weights(events=table, half_life=one), TASTE(weights=om.Weights(events=table, half_life=life)), w)
             for one, w in MIXES
         ]
-    rows["mixed: learn_weights"] = [mixed(found.weights, TASTE(weights=taste.weights), w) for w in (0.25, 0.5, 1.0)]
-    rows["mixed: CrossChannel"] = [
-        mixed(
-            om.Weights(half_life=one),
-            models.CrossChannel(estimator=TASTE(weights=om.Weights(half_life=life)), lift=0.0),
-            w,
-        )
+    rows["mixed: learn_weights"] = [
+        mixed(replace(found.weights, half_life=one), TASTE(weights=replace(found.weights, half_life=life)), w)
         for one, w in MIXES
     ]
     rows["mixed: TypedEASE"] = [
@@ -238,9 +232,8 @@ def main() -> None:
     header(__doc__)
     log, choosing, reporting, split, step = asked_of(arguments)
     found = learned("fresh", fresh(om.Weights(half_life="12h")), log, 60)
-    taste = learned("taste", TASTE(weights=om.Weights(half_life="2D")), log, 12)
     print("settings, each with what it earned on the days that choose")
-    rows = choose(behaviours("2D", found, taste), log, choosing)
+    rows = choose(behaviours("2D", found), log, choosing)
     asks = {name: asking(lambda past, one=one: one) for name, one in rows.items()}
     if not arguments.quick:
         asks |= {
@@ -273,7 +266,7 @@ def report(
         values[name], seconds = run(ask, log, days)
         group = name.partition(":")[0]
         row: dict[str, Any] = {"model": name, "ndcg": values[name].mean(), "seconds_a_day": seconds}
-        row["setting"] = settings.get(name, "")
+        row |= {"setting": settings.get(name, ""), "people": {str(k): float(v) for k, v in values[name].items()}}
         others = ("pooled", f"{group}: pooled, all ones"), ("target", f"{group}: target alone")
         for title, other in (*others, ("fresh", "fresh: pooled, all ones")):
             if other in values and name != other:
@@ -282,7 +275,7 @@ def report(
         table.append(row)
         print(f"  {name}: {row['ndcg']:.4f}, {seconds:.2f} s a day", flush=True)
         write("deskdrop", {"split": split, "every": step, "days": len(days), "rows": table})  # what is done is kept
-    print("\n" + pd.DataFrame(table).drop(columns="setting").round(4).to_string(index=False), flush=True)
+    print("\n" + pd.DataFrame(table).drop(columns=["setting", "people"]).round(4).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from _common import FOLDER, header, options, write
-from deskdrop import MIXES, TARGETS, Ask, K, Recent, asked_of, asking, fresh, interval, mixed, run, touched
+from deskdrop import Ask, K, Recent, asked_of, asking, fresh, interval, run, touched
 
 import omnireco as om
 
@@ -87,7 +87,6 @@ def ours() -> dict[str, Settings]:
     starts = tuple(itertools.product(("1D", "2D", "4D"), ("14D", "28D")))
     return {
         "Popularity, of all time": fixed({"": om.Popularity()}),
-        "Popularity that ages": fading(popular, lives=("6h", "12h", "1D", "2D", "4D", "7D")),
         "BuyAgain": fading(om.BuyAgain, "prior_strength", (1.0, 10.0)),
         "SegmentPopularity, by region": fixed(
             {
@@ -98,7 +97,6 @@ def ours() -> dict[str, Settings]:
         "ItemKNN": fading(om.ItemKNN, "neighbors", (50, 200)),
         "UserKNN": fading(models.UserKNN, "neighbors", (50, 200)),
         "P3alpha": fading(models.P3alpha, "alpha", (0.6, 1.0)),
-        "RP3beta": fading(models.RP3beta, "beta", (0.3, 0.6)),
         "GFCF": fading(models.GFCF, "low_pass", (0.0, 0.3)),
         "EASE": fading(om.EASE, "regularization", (None, 10.0)),
         "EASE(neighbors=100)": fading(lambda **how: om.EASE(neighbors=100, **how), "regularization", (None, 10.0)),
@@ -121,21 +119,6 @@ def ours() -> dict[str, Settings]:
                 f"{life} {neighbors}": models.SessionKNN(half_life=life, neighbors=neighbors)
                 for life, neighbors in itertools.product(LIVES, (100, 500))
             }
-        ),
-        "TypedEASE": fixed(
-            {
-                f"{ridge} {days}": Recent(models.TypedEASE(target=TARGETS, regularization=ridge), days)
-                for ridge, days in itertools.product((3.0, 10.0, 30.0), ("3D", "7D"))
-            }
-        ),
-        "CrossChannel": fixed(
-            {
-                f"{life} {how}": pooled(models.RP3beta(weights=om.Weights(half_life=life)), how)
-                for life, how in itertools.product(("1D", "2D", "4D"), ("log", "none"))
-            }
-        ),
-        "Blend of popularity that ages and RP3beta": fixed(
-            {f"{life} {share}": mixed(om.Weights(half_life=life), taste, share) for life, share in MIXES}
         ),
         "Ranker, no context": {
             f"{life} {start}": lambda life=life, start=start: ranked(propose(life), (), "logit", start)
@@ -263,7 +246,7 @@ def rectools() -> dict[str, Settings]:
     return {
         "RecTools Popular": {f"{hours}h": lambda hours=hours: popular(hours) for hours in (12, 24, 36, 48, 96, 168)},
         "RecTools EASE": rows(lambda ridge: EASEModel(regularization=ridge, num_threads=1), (10.0, 100.0)),
-        "RecTools PureSVD": rows(lambda n: PureSVDModel(factors=n, random_state=0), (16, 64)),
+        "RecTools PureSVD": rows(lambda n: PureSVDModel(factors=n), (16, 64)),
     }
 
 
@@ -331,6 +314,13 @@ def lenskit() -> dict[str, Settings]:
     }
 
 
+SHARED = {  # rows of deskdrop.py, on the same days
+    "fresh: pooled, all ones": "Popularity that ages",
+    "taste: pooled, all ones": "RP3beta",
+    "taste: TypedEASE": "TypedEASE",
+    "taste: CrossChannel": "CrossChannel of RP3beta",
+    "mixed: pooled, all ones": "Blend of popularity that ages and RP3beta",
+}
 LIBRARIES = {"ours": ours, "implicit": implicit, "rectools": rectools, "lenskit": lenskit}
 BEFORE = "Popularity that ages"
 
@@ -348,6 +338,22 @@ def table_of(rows: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(table).sort_values("ndcg", ascending=False)
 
 
+def shared(split: str, step: int) -> dict[str, Any]:
+    """Return the rows that deskdrop.py has measured on the same days, by our names."""
+    file = FOLDER / "deskdrop.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    if found.get("split") != split or found.get("every") != step:
+        print("python benchmarks/deskdrop.py has the rows " + ", ".join(SHARED.values()), file=sys.stderr)
+        return {}
+    rows = {row["model"]: row for row in found["rows"]}
+    return {
+        name: {"library": "ours", "seconds": rows[key]["seconds_a_day"], "chose": None}
+        | {part: rows[key][part] for part in ("setting", "people")}
+        for key, name in SHARED.items()
+        if key in rows
+    }
+
+
 def main() -> None:
     parser = options(__doc__, quick="every fortieth day")
     parser.add_argument("--every", type=int, default=2, metavar="N", help="every Nth day reported")
@@ -362,6 +368,7 @@ def main() -> None:
     file = FOLDER / "deskdrop_models.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     rows: dict[str, Any] = found.get("rows", {}) if found.get("split") == split and found.get("every") == step else {}
+    rows |= shared(split, step)
     for library in arguments.libraries:
         try:
             wanted = LIBRARIES[library]()
