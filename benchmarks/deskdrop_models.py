@@ -70,12 +70,6 @@ def ours() -> dict[str, Settings]:
     """Return the rows of this library; each has six settings, popularity over all time has none."""
     models = om.models
 
-    def popular(weights: om.Weights) -> Any:
-        return fresh(weights)
-
-    def pooled(estimator: Any, how: str) -> Any:
-        return models.CrossChannel(estimator=estimator, saturation=how, lift=0.0)
-
     def propose(life: str) -> dict[str, Any]:
         return {
             "now": fresh(om.Weights(half_life="12h")),
@@ -83,7 +77,6 @@ def ours() -> dict[str, Settings]:
             "taste": models.RP3beta(weights=om.Weights(half_life=life)),
         }
 
-    taste = models.RP3beta(weights=om.Weights(half_life="2D"))
     starts = tuple(itertools.product(("1D", "2D", "4D"), ("14D", "28D")))
     return {
         "Popularity, of all time": fixed({"": om.Popularity()}),
