@@ -242,14 +242,14 @@ def main() -> None:
     report(asks, {name: str(one) for name, one in rows.items()}, log, reporting, split, step)
 
 
-def asked_of(arguments: Any) -> tuple[om.EventLog, Days, Days, str, int]:
-    """Return the log, the days that choose and those reported, and the hash of their targets."""
+def asked_of(arguments: Any, *, one_in: int = 6) -> tuple[om.EventLog, Days, Days, str, int]:
+    """Return the log, the days that choose (one in six of the step) and those reported, and the hash of the targets."""
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds deskdrop_articles")
     frame = read(Path(folder))
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     step = 20 if arguments.quick else arguments.every
-    choosing, reporting = days_of(frame, *TUNED, step=6 * step), days_of(frame, *REPORTED, step=step)
+    choosing, reporting = days_of(frame, *TUNED, step=one_in * step), days_of(frame, *REPORTED, step=step)
     split = fingerprint(days_of(frame, *TUNED) + days_of(frame, *REPORTED))
     n_targets = sum(len(part) for _, part in reporting)
     people = {user for _, part in reporting for user in part["user_id"]}

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from _common import header, options, write
 from deskdrop import HAND, REPORTED, TARGETS, K, asking, days_of, fresh, interval, read, run
