@@ -344,3 +344,26 @@ def test_the_start_is_tuned_as_often_as_what_was_found():
     assert learned.start_estimator.regularization is None or learned.start_estimator.regularization > 0
     assert len(names) == len(learned.trials) > 20
     assert first < names.index("half_life=1D")
+
+
+def test_weights_by_hand_that_are_worse_than_none_are_given_up_at_once():
+    by_hand = om.Weights(channels={"store": 0.02, "web": 50.0})  # upside down, and far from all ones in single steps
+    learned = om.learn_weights(
+        om.ItemKNN(neighbors=5, weights=by_hand),
+        world(25),
+        exclude_seen=False,
+        search=Search(half_lives=[None], n_bootstrap=300),
+        **SETTINGS,
+    )
+    names = dict(learned.trials)
+    assert names["all ones"] > names["start"]
+    assert learned.accepted
+    assert max(names.values()) >= names["all ones"]
+    level = om.learn_weights(om.ItemKNN(neighbors=5), world(25), exclude_seen=False, search=Search(**FEW), **SETTINGS)
+    assert "all ones" not in dict(level.trials)
+    for start in (om.Weights(channels={"web": -1.0}), om.Weights(events={"purchase": 1.0}), om.Weights()):
+        assert om.evaluation.moves.level_moves(start) == []
+    without = om.learn_weights(
+        om.ItemKNN(weights=by_hand), world(3), exclude_seen=False, search=Search(**FEW, n_bootstrap=20), **SETTINGS
+    )
+    assert "all ones" not in dict(without.trials)  # who keeps the events fixed keeps them

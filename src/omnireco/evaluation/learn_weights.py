@@ -38,6 +38,7 @@ from omnireco.evaluation.moves import (
     Setting,
     factor_moves,
     half_life_moves,
+    level_moves,
     scaled_weights,
     start_of,
     target_moves,
@@ -157,10 +158,11 @@ def learn_weights(
     """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type, how steeply targets rise, and with them the estimator's own parameters. A step is taken where its gain
-    exceeds the gain's standard error. The last window, or of six and more the last third, takes no part in the search;
-    there the found weights meet the start, person by person, and unless the interval of the gain lies above 0 the start
-    stays. Overfitting of the search is rejected, and "no gain" is a valid result.
+    event type (and, from weights set by hand, all ones), how steeply targets rise, and with them the estimator's own
+    parameters. A step is taken where its gain exceeds the gain's standard error. The last window, or of six and more
+    the last third, takes no part in the search; there the found weights meet the start, person by person, and unless
+    the interval of the gain lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a
+    valid result.
 
     Parameters
     ----------
@@ -478,6 +480,7 @@ def _weighing(
     graded = _known(search.targets, log.events.ids, "targets")
     groups = _groups(search.events, log.events.ids)
     return [
+        *(level_moves(start) if search.events is None and search.channels is None else []),
         *half_life_moves(half_lives if search.half_lives is None else search.half_lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
