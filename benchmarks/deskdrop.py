@@ -192,6 +192,14 @@ def behaviours(life: str, found: Any) -> dict[str, list[Any]]:
         mixed(replace(found.weights, half_life=one), TASTE(weights=replace(found.weights, half_life=life)), w)
         for one, w in MIXES
     ]
+    rows["mixed: CrossChannel"] = [
+        mixed(
+            om.Weights(half_life=one),
+            models.CrossChannel(estimator=TASTE(weights=om.Weights(half_life=life)), lift=0.0),
+            w,
+        )
+        for one, w in MIXES
+    ]
     rows["mixed: TypedEASE"] = [
         Recent(mixed(om.Weights(half_life="12h"), models.TypedEASE(target=TARGETS, regularization=ridge), w), "7D")
         for ridge in (3.0, 30.0)
