@@ -116,17 +116,25 @@ def articles(folder: Path, step: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    arguments = options(__doc__, quick="200 households, and every twentieth day of the articles").parse_args()
+    parser = options(__doc__, quick="200 households, and every twentieth day of the articles")
+    names = ("films", "groceries", "articles")
+    parser.add_argument("--logs", nargs="+", default=names, choices=names)
+    arguments = parser.parse_args()
     header(__doc__)
     if not (place := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds the data sets")
     folder, quick = Path(place), arguments.quick
-    table = compare("films", *films(folder))
-    table += compare("groceries", *groceries(folder, 200 if quick else None))
-    table += articles(folder, 20 if quick else 4)
-    print("\n" + pd.DataFrame(table).drop(columns="found").round(4).to_string(index=False), flush=True)
-    if not quick:
-        write("learned_weights", {"rows": table})
+    sets = {
+        "films": lambda: compare("films", *films(folder)),
+        "groceries": lambda: compare("groceries", *groceries(folder, 200 if quick else None)),
+        "articles": lambda: articles(folder, 20 if quick else 4),
+    }
+    table: list[dict[str, Any]] = []
+    for name in arguments.logs:
+        table += sets[name]()
+        print("\n" + pd.DataFrame(table).drop(columns="found").round(4).to_string(index=False), flush=True)
+        if not quick:
+            write("learned_weights", {"rows": table})
 
 
 if __name__ == "__main__":
