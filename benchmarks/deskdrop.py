@@ -1,13 +1,15 @@
 """Several behaviours on several channels of the same people: DeskDrop, one day after another.
 
-    OMNIRECO_DATA=/path/to/data python benchmarks/deskdrop.py [--quick] [--peers]
+    OMNIRECO_DATA=/path/to/data python benchmarks/deskdrop.py [--quick] [--every N]
 
 Every day each model is fitted on all that happened before its midnight (UTC). The truth are the day's likes, bookmarks,
 comments and follows of people and articles that are known by then, where the person never touched the article before;
 all articles they have not touched are ranked, and each target earns 1 / log2(1 + rank) within the first 10, which is
-NDCG@10 of one relevant item. The mean is taken per person, then over people. Settings are chosen on July and August
-2016, every third day of them, and reported on September 2016 to February 2017. Intervals are paired, by person, from
-2,000 resamples. Writes results/deskdrop.json.
+NDCG@10 of one relevant item. The mean is taken per person, then over people. Six settings a row are tried on July and
+August 2016, every sixth day of them, and the best is reported on September 2016 to February 2017, once. Intervals are
+paired, by person, from 2,000 resamples. What behaviours and channels are worth: in popularity that ages ("fresh"), in
+RP3beta ("taste"), and in both together ("mixed"). Every model, and other libraries: deskdrop_models.py. Writes
+results/deskdrop.json.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from _common import header, options, write
 
 import omnireco as om
@@ -88,13 +89,15 @@ def asking(make: Callable[[om.Dataset], Any]) -> Ask:
 
 @dataclass(frozen=True)
 class Recent:
-    """An estimator that learns from the last 60 days alone: 15,000 typed inputs squared take a minute a day."""
+    """An estimator that learns from the last days alone: what it cannot forget by weights, it never sees."""
 
     estimator: Any
+    days: str = "60D"
 
-    def fit(self, past: om.Dataset, *, threads: int) -> Any:
+    def fit(self, past: om.Dataset, *, threads: int | None = None) -> Any:
         end = pd.Timestamp(past.end_us, unit="us", tz="UTC")
-        return self.estimator.fit(past.events.between(end - pd.Timedelta("60D"), end), threads=threads)
+        recent = past.events.between(end - pd.Timedelta(self.days), end)
+        return self.estimator.fit(om.Dataset(recent, audience=past.audience), threads=threads)
 
 
 def touched(past: om.Dataset, people: np.ndarray) -> list[np.ndarray]:
@@ -103,9 +106,9 @@ def touched(past: om.Dataset, people: np.ndarray) -> list[np.ndarray]:
     return [cells.items.ids[row] for row in np.split(cells.csr.indices, cells.csr.indptr[1:-1])]
 
 
-def run(ask: Ask, log: om.EventLog, days: Days) -> tuple[pd.Series, float]:
+def run(ask: Ask, log: om.EventLog | om.Dataset, days: Days) -> tuple[pd.Series, float]:
     """Return the mean of each person over the days, and the CPU seconds of a day."""
-    data, rows, spent = om.Dataset(log), [], process_time()
+    data, rows, spent = log if isinstance(log, om.Dataset) else om.Dataset(log), [], process_time()
     for day, truth in days:
         past = data.before(day.tz_localize("UTC"))
         ranked = ask(past, truth["user_id"].unique())
@@ -141,149 +144,146 @@ def mixed(weights: om.Weights, taste: Any, share: float) -> om.Blend:
     return om.Blend(models={"fresh": fresh(weights), "taste": taste}, weights={"taste": share})
 
 
-LIVES = ("12h", "1D", "2D")
+LIVES = ("6h", "12h", "1D", "2D", "4D", "7D")
 HAND = {"view": 1.0, "like": 3.0, "bookmark": 3.0, "comment_created": 5.0, "follow": 5.0}
+TABLES: dict[str, dict[str, float]] = {"target alone": {"view": 0.0}, "pooled, all ones": {}, "hand-set": HAND}
+TASTE = om.models.RP3beta
+MIXES = tuple(itertools.product(("12h", "1D"), (0.25, 0.5, 1.0)))  # half-life of what is popular, share of taste
 
 
-def learned(log: om.EventLog) -> Any:
-    """Return the weights learned from the days that choose, each a window of its own."""
+def learned(name: str, start: Any, log: om.EventLog, n: int) -> Any:
+    """Return weights learned from the days that choose, each a window of its own."""
     past = om.Dataset(log).before(pd.Timestamp(REPORTED[0], tz="UTC"))
-    windows = past.rolling(horizon="1D", n=60)
-    start = fresh(om.Weights(half_life="1D"))
-    found = om.learn_weights(start, past, horizon=windows, target=TARGETS, exclude_seen=True)
-    print(f"learn_weights: {found}\n{found.weights}\n{found.to_frame().round(4).to_string(index=False)}\n", flush=True)
+    found = om.learn_weights(start, past, horizon=past.rolling(horizon="1D", n=n), target=TARGETS, exclude_seen=True)
+    print(
+        f"learn_weights, {name}: {found}\n{found.found}\n{found.to_frame().round(4).to_string(index=False)}\n",
+        flush=True,
+    )
     return found
 
 
-def behaviours(learned_weights: om.Weights, taste: Any, share: float) -> dict[str, list[Any]]:
-    """Return the rows that differ in what behaviours count only; three half-lives each, but for learned ones."""
-    tables = {
-        "target alone": {"view": 0.0},
-        "pooled, all ones": {},
-        "hand-set": HAND,
+def behaviours(life: str, found: Any) -> dict[str, list[Any]]:
+    """Return the rows that differ in what behaviours count only, six settings each; learned ones had their search."""
+    models = om.models
+    rows: dict[str, list[Any]] = {
+        f"fresh: {name}": [fresh(om.Weights(events=table, half_life=one)) for one in LIVES]
+        for name, table in TABLES.items()
     }
-    rows = {
-        f"fresh: {name}": [fresh(om.Weights(events=table, half_life=life)) for life in LIVES]
-        for name, table in tables.items()
-    }
-    rows["fresh: learn_weights"] = [fresh(learned_weights)]
-    for name, table in tables.items():
-        rows[f"mixed: {name}"] = [mixed(om.Weights(events=table, half_life=life), taste, share) for life in LIVES]
-    rows["mixed: learn_weights"] = [mixed(learned_weights, taste, share)]
+    rows["fresh: learn_weights"] = [fresh(found.weights)]
+    for name, table in TABLES.items():
+        rows[f"taste: {name}"] = [TASTE(weights=om.Weights(events=table, half_life=one)) for one in LIVES]
+    rows["taste: learn_weights"] = [TASTE(weights=replace(found.weights, half_life=one)) for one in LIVES]
+    rows["taste: CrossChannel"] = [
+        models.CrossChannel(estimator=TASTE(weights=om.Weights(half_life=one)), lift=0.0, saturation=how)
+        for one in ("1D", "2D", "4D")
+        for how in ("log", "none")
+    ]
+    rows["taste: TypedEASE"] = [
+        Recent(models.TypedEASE(target=TARGETS, regularization=ridge), days)
+        for ridge in (3.0, 10.0, 30.0)
+        for days in ("3D", "7D")
+    ]
+    for name, table in TABLES.items():
+        rows[f"mixed: {name}"] = [
+            mixed(om.Weights(events=table, half_life=one), TASTE(weights=om.Weights(events=table, half_life=life)), w)
+            for one, w in MIXES
+        ]
+    rows["mixed: learn_weights"] = [
+        mixed(replace(found.weights, half_life=one), TASTE(weights=replace(found.weights, half_life=life)), w)
+        for one, w in MIXES
+    ]
+    rows["mixed: CrossChannel"] = [
+        mixed(
+            om.Weights(half_life=one),
+            models.CrossChannel(estimator=TASTE(weights=om.Weights(half_life=life)), lift=0.0),
+            w,
+        )
+        for one, w in MIXES
+    ]
+    rows["mixed: TypedEASE"] = [
+        Recent(mixed(om.Weights(half_life="12h"), models.TypedEASE(target=TARGETS, regularization=ridge), w), "7D")
+        for ridge in (3.0, 30.0)
+        for w in (0.1, 0.25, 0.5)
+    ]
+    rows["mixed: both, and TypedEASE"] = [
+        Recent(
+            om.Blend(
+                models={
+                    "fresh": fresh(om.Weights(half_life="12h")),
+                    "taste": TASTE(weights=om.Weights(half_life=life)),
+                    "typed": models.TypedEASE(target=TARGETS, regularization=ridge),
+                },
+                weights={"taste": 1.0, "typed": w},
+            ),
+            "14D",
+        )
+        for ridge in (3.0, 30.0)
+        for w in (0.05, 0.1, 0.25)
+    ]
     return rows
 
 
-def alone() -> dict[str, list[Any]]:
-    """Return the models of the library by themselves, three settings each."""
-    models, recent = om.models, [om.Weights(half_life=life) for life in ("2D", "7D", "30D")]
+def ablations(popular: om.Popularity) -> dict[str, Any]:
+    """Return what is popular by all ones, without each behaviour and without each channel."""
+    names = ("web_desktop", "web_mobile", "app_android", "app_ios", "unknown")
+    left_out = [("events", name) for name in ("view", *TARGETS)] + [("channels", name) for name in names]
     return {
-        "Popularity": [om.Popularity()],
-        "ItemKNN": [om.ItemKNN(weights=w) for w in recent],
-        "RP3beta": [models.RP3beta(weights=w) for w in recent],
-        "ALS": [om.ALS(weights=w) for w in recent],
-        "EASE": [om.EASE(weights=w) for w in recent],
-        "NextItem": [models.NextItem(weights=om.Weights(step_half_life=n)) for n in (1.0, 2.0, 4.0)],
-        "TypedEASE": [Recent(models.TypedEASE(target=TARGETS, regularization=r)) for r in (30.0, 100.0)],
-        "CrossChannel": [models.CrossChannel(estimator=om.ALS(weights=w), lift=0.0) for w in recent],
+        f"fresh: without {name}": fresh(replace(popular.weights, **{kind: {name: 0.0}}, missing="ignore"))
+        for kind, name in left_out  # the log may not have it yet
     }
 
 
-def ablations(learned_weights: om.Weights) -> dict[str, Any]:
-    """Return the learned weights without each behaviour, and without each channel."""
-    events, channels = dict(learned_weights.events or {}), dict(learned_weights.channels or {})
-    without: dict[str, Any] = {}
-    for name in ("view", *TARGETS):
-        without[f"without {name}"] = fresh(learned_weights_with(learned_weights, events={**events, name: 0.0}))
-    for name in ("web_desktop", "web_mobile", "app_android", "app_ios", "unknown"):
-        without[f"without {name}"] = fresh(learned_weights_with(learned_weights, channels={**channels, name: 0.0}))
-    return without
-
-
-def learned_weights_with(weights: om.Weights, **changes: Any) -> om.Weights:
-    """Return weights with other tables; a name that the log does not have yet is passed over."""
-    return replace(weights, missing="ignore", **changes)
-
-
-def implicit_rows() -> dict[str, list[Ask]]:
-    """Return implicit's models with as many settings as ours: its ALS, and its BM25 neighbours."""
-    from implicit.als import AlternatingLeastSquares
-    from implicit.nearest_neighbours import BM25Recommender
-
-    def asks(make: Callable[[], Any], life: str) -> Ask:
-        def ask(past: om.Dataset, people: np.ndarray) -> Mapping[Any, list[Any]]:
-            x = past.matrix(om.Weights(half_life=life))
-            model, own = make(), x.rows(people).csr.astype(np.float32)
-            model.fit(x.csr.astype(np.float32), show_progress=False)
-            own = sp.csr_matrix((own.data.copy(), own.indices.copy(), own.indptr.copy()), own.shape)
-            every = past.events.matrix().rows(people).csr
-            codes, scores = model.recommend(np.arange(len(people)), own, N=200, recalculate_user=True)
-            lists = {}
-            for row, user in enumerate(people):
-                old = set(every[row].indices)
-                good = [int(c) for c, s in zip(codes[row], scores[row], strict=True) if c >= 0 and s > -1e30]
-                lists[user] = [x.items.ids[code] for code in good if code not in old][:K]
-            return lists
-
-        return ask
-
-    lives = ("2D", "7D", "30D")
-    als = [asks(lambda: AlternatingLeastSquares(factors=64, random_state=0, num_threads=1), life) for life in lives]
-    near = [asks(lambda: BM25Recommender(K=100, num_threads=1), life) for life in lives]
-    return {"implicit ALS": als, "implicit BM25": near}
-
-
 def main() -> None:
-    parser = options(__doc__, quick="every twentieth day, and no other models")
-    parser.add_argument("--peers", action="store_true", help="implicit's models too")
+    parser = options(__doc__, quick="every twentieth day")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth day only, for a quick run")
     arguments = parser.parse_args()
     header(__doc__)
+    log, choosing, reporting, split, step = asked_of(arguments)
+    found = learned("fresh", fresh(om.Weights(half_life="12h")), log, 60)
+    print("settings, each with what it earned on the days that choose")
+    rows = choose(behaviours("2D", found), log, choosing)
+    asks = {name: asking(lambda past, one=one: one) for name, one in rows.items()}
+    if not arguments.quick:
+        asks |= {
+            name: asking(lambda past, one=one: one) for name, one in ablations(rows["fresh: pooled, all ones"]).items()
+        }
+    report(asks, {name: str(one) for name, one in rows.items()}, log, reporting, split, step)
+
+
+def asked_of(arguments: Any, *, one_in: int = 6) -> tuple[om.EventLog, Days, Days, str, int]:
+    """Return the log, the days that choose (one in six of the step) and those reported, and the hash of the targets."""
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds deskdrop_articles")
     frame = read(Path(folder))
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     step = 20 if arguments.quick else arguments.every
-    choosing, reporting = days_of(frame, *TUNED, step=3 * step), days_of(frame, *REPORTED, step=step)
+    choosing, reporting = days_of(frame, *TUNED, step=one_in * step), days_of(frame, *REPORTED, step=step)
     split = fingerprint(days_of(frame, *TUNED) + days_of(frame, *REPORTED))
     n_targets = sum(len(part) for _, part in reporting)
     people = {user for _, part in reporting for user in part["user_id"]}
     print(f"split {split}; reported: {n_targets:,} targets of {len(people):,} people on {len(reporting)} days\n")
-    found = learned(log)
-    taste = [om.ALS(weights=om.Weights(half_life=life)) for life in ("7D", "30D")]
-    shares = [mixed(om.Weights(half_life="1D"), *pair) for pair in itertools.product(taste, (0.25, 0.5, 1.0))]
-    print("settings, each with what it earned on the days that choose")
-    start = choose({"mixed": shares}, log, choosing)["mixed"]
-    own, share = start.models["taste"], start.weights["taste"]
-    rows = choose(behaviours(found.weights, own, share), log, choosing)
-    if not arguments.quick:
-        rows |= choose(alone(), log, choosing)
-        rows["mixed: CrossChannel"] = mixed(found.weights, rows["CrossChannel"], share)
-    asks = {name: asking(lambda past, one=one: one) for name, one in rows.items()}
-    if arguments.peers:
-        for name, settings in implicit_rows().items():
-            means = [float(run(one, log, choosing)[0].mean()) for one in settings]
-            asks[name] = settings[int(np.argmax(means))]
-    if not arguments.quick:
-        asks |= {name: asking(lambda past, one=one: one) for name, one in ablations(found.weights).items()}
-    report(asks, log, reporting, split, step)
+    return log, choosing, reporting, split, step
 
 
-def report(asks: Mapping[str, Ask], log: om.EventLog, days: Days, split: str, step: int) -> None:
+def report(
+    asks: Mapping[str, Ask], settings: Mapping[str, str], log: om.EventLog, days: Days, split: str, step: int
+) -> None:
     """Print each row on the days that are reported, paired with the pooled one and with the target alone."""
     values, table = {}, []
     for name, ask in asks.items():
         values[name], seconds = run(ask, log, days)
-        group = "mixed" if name.startswith("mixed") else "fresh"
-        against = f"{group}: learn_weights" if name.startswith("without") else f"{group}: pooled, all ones"
+        group = name.partition(":")[0]
         row: dict[str, Any] = {"model": name, "ndcg": values[name].mean(), "seconds_a_day": seconds}
-        for title, other in (("pooled", against), ("target", f"{group}: target alone")):
+        row |= {"setting": settings.get(name, ""), "people": {str(k): float(v) for k, v in values[name].items()}}
+        others = ("pooled", f"{group}: pooled, all ones"), ("target", f"{group}: target alone")
+        for title, other in (*others, ("fresh", "fresh: pooled, all ones")):
             if other in values and name != other:
                 gaps = (values[name] - values[other]).to_numpy()
                 row |= {f"to_{title}": gaps.mean(), f"{title}_interval": "{:+.4f} {:+.4f}".format(*interval(gaps))}
         table.append(row)
         print(f"  {name}: {row['ndcg']:.4f}, {seconds:.2f} s a day", flush=True)
         write("deskdrop", {"split": split, "every": step, "days": len(days), "rows": table})  # what is done is kept
-    print("\n" + pd.DataFrame(table).round(4).to_string(index=False), flush=True)
+    print("\n" + pd.DataFrame(table).drop(columns=["setting", "people"]).round(4).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -72,3 +72,57 @@ class Always:
 
     def slot_probability(self, audience, rows, channel, at_us):
         return np.ones((len(rows), len(at_us)))
+
+
+def test_what_is_offered_at_an_instant():
+    days = pd.to_datetime(["2025-05-01", "2025-05-02", "2025-05-03"], utc=True)
+    goods = Catalog.from_frame(
+        pd.DataFrame(
+            {
+                "item_id": ["a", "b", "c", "d", "e"],
+                "valid_from": [days[0], days[1], None, None, None],
+                "valid_until": [days[2], None, days[1], None, None],
+                "hidden": [False, False, False, True, None],
+            }
+        )
+    )
+    for at, ids in (
+        ("2025-04-30", ["c"]),
+        ("2025-05-01", ["a", "c"]),
+        ("2025-05-02", ["a", "b"]),
+        (days[2], ["b"]),
+        ("2025-05-02T01:00:00+02:00", ["a", "c"]),  # an hour before midnight in UTC
+    ):
+        assert goods.offered(at).tolist() == ids
+    assert goods.offered("2025-05-01", items=["c", "x", "b", "c"]).tolist() == ["c"]
+    assert goods.offered("2025-05-01", items=om.data.Vocabulary.from_ids(["x", "a"])).tolist() == ["a"]
+    assert goods.offered("2025-05-01", items=[]).tolist() == []
+    assert Catalog.from_frame(FRAME).offered("2025-05-01").tolist() == ["cup", "pot", "tea"]
+    assert Catalog.from_frame(FRAME[:0]).offered("2025-05-01", items=["tea"]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"at": "2025-05-01 10:00"}, "no time zone|zone"),
+        ({"at": None}, "must be an instant"),
+        ({"at": "soon"}, "not an ISO 8601"),
+        ({"at": "2025-05-01", "items": [1, 2]}, "text|integers|kind"),
+        ({"at": "2025-05-01", "items": "tea"}, "items|list"),
+        ({"at": "2025-05-01", "items": 3}, "items|list|ids"),
+    ],
+)
+def test_offered_refuses(how, message):
+    with pytest.raises(om.errors.OmnirecoError, match=message):
+        Catalog.from_frame(FRAME).offered(**how)
+
+
+def test_what_is_offered_is_eligible():
+    data = om.simulate(n_users=40, n_items=20, days=30, seed=1).dataset()
+    ids = data.events.items.ids
+    goods = Catalog.from_frame(pd.DataFrame({"item_id": [*ids[:5], "unborn"], "hidden": [True] + [False] * 5}))
+    model = om.Popularity().fit(data)
+    lists = model.recommend(
+        data.requests(), k=10, exclude_seen=False, eligible=goods.offered("2025-06-01", items=model.items)
+    )
+    assert set(lists.to_frame()["item_id"]) == set(ids[1:5])

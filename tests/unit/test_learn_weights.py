@@ -186,6 +186,15 @@ def test_own_splits_take_the_place_of_windows():
     [
         ({"horizon": []}, {}, "at least 2 cuts"),
         ({"horizon": [(1, 2), (3, 4)]}, {}, "at least 2 cuts"),
+        ({"horizon": [1, 2]}, {}, "at least 2 cuts"),
+        ({"horizon": np.array([1, 2])}, {}, "at least 2 cuts"),
+        ({"horizon": np.array(5)}, {}, "at least 2 cuts"),
+        ({"horizon": [graded_world()] * 2}, {}, "at least 2 cuts"),
+        ({"horizon": [(graded_world(), graded_world())]}, {}, "Got 1 cut: the last"),
+        ({"horizon": [(log := graded_world(), log)] * 2}, {}, "one side twice"),
+        ({"horizon": b"14D"}, {}, "horizon"),
+        ({"horizon": bytearray(b"14D")}, {}, "horizon"),
+        ({"horizon": memoryview(b"14D")}, {}, "horizon"),
         ({}, {"slopes": [2.0]}, "slopes bend the targets of the estimator's weights, which have none"),
         ({}, {"parameters": {"factors": [2]}}, "parameters names 'factors', and ItemKNN has 'bm25_b'|ItemKNN has"),
         ({}, {"events": {"a": ["love"]}}, r"events\['a'\]: 'love' is a name"),
@@ -316,6 +325,10 @@ def test_half_lives_follow_the_length_of_the_log():
     lives = om.evaluation.search.half_lives_of
     assert lives(shop_log(n_users=20)) == (None, "1h", "4h", "12h", "2D", "7D")  # ten days
     assert lives(world(1)) == (None, "4h", "12h", "2D", "7D", "30D")  # eighty
+    day = 86_400_000_000
+    assert lives(world(1), 20 * day) == lives(world(1))  # windows of 20 days ask for no shorter ones
+    assert lives(world(1), day // 4) == (None, "4h", "12h", "2D", "7D", "30D")
+    assert lives(world(1), day // 12) == (None, "1h", "4h", "12h", "2D", "7D", "30D")  # items that live for hours
     tried = [name for name, _ in om.learn_weights(om.ItemKNN(), shop_log(n_users=80), horizon="1D").trials]
     assert "half_life=4h" in tried
     assert "half_life=30D" not in tried
@@ -331,3 +344,26 @@ def test_the_start_is_tuned_as_often_as_what_was_found():
     assert learned.start_estimator.regularization is None or learned.start_estimator.regularization > 0
     assert len(names) == len(learned.trials) > 20
     assert first < names.index("half_life=1D")
+
+
+def test_weights_by_hand_that_are_worse_than_none_are_given_up_at_once():
+    by_hand = om.Weights(channels={"store": 0.02, "web": 50.0})  # upside down, and far from all ones in single steps
+    learned = om.learn_weights(
+        om.ItemKNN(neighbors=5, weights=by_hand),
+        world(25),
+        exclude_seen=False,
+        search=Search(half_lives=[None], n_bootstrap=300),
+        **SETTINGS,
+    )
+    names = dict(learned.trials)
+    assert names["all ones"] > names["start"]
+    assert learned.accepted
+    assert max(names.values()) >= names["all ones"]
+    level = om.learn_weights(om.ItemKNN(neighbors=5), world(25), exclude_seen=False, search=Search(**FEW), **SETTINGS)
+    assert "all ones" not in dict(level.trials)
+    for start in (om.Weights(channels={"web": -1.0}), om.Weights(events={"purchase": 1.0}), om.Weights()):
+        assert om.evaluation.moves.level_moves(start) == []
+    without = om.learn_weights(
+        om.ItemKNN(weights=by_hand), world(3), exclude_seen=False, search=Search(**FEW, n_bootstrap=20), **SETTINGS
+    )
+    assert "all ones" not in dict(without.trials)  # who keeps the events fixed keeps them

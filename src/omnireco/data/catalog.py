@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import count_of, name_rows
+from omnireco._core.checks import check_instant, count_of, name_rows
 from omnireco._core.parts import NEVER, Maybe, Parts, flags, freeze, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
@@ -145,6 +145,51 @@ class Catalog:
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     __arrow_c_stream__ = arrow_stream
+
+    def offered(self, at: Any, *, items: Any = None) -> np.ndarray:
+        """Return the ids of the items that may be offered at an instant, for ``eligible=`` of a list.
+
+        Parameters
+        ----------
+        at : datetime, date or str
+            The instant: an item counts in [valid_from, valid_until), where a missing end is open.
+        items : Vocabulary or array-like of ids, optional
+            Only these, such as ``model.items``; those that the catalogue does not know are not offered.
+
+        Returns
+        -------
+        ndarray of ids
+            In the order of the catalogue, or of ``items``, each once; hidden items never.
+
+        Raises
+        ------
+        ParameterError
+            When ``at`` is no instant, or a time without a zone.
+        IdKindError
+            When ``items`` are ids of another kind than the catalogue's.
+
+        Notes
+        -----
+        Deterministic; O(items).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> goods = Catalog.from_frame(pd.DataFrame({"item_id": ["news", "book"],
+        ...     "valid_until": [pd.Timestamp("2025-05-02", tz="UTC"), None]}))
+        >>> goods.offered("2025-05-03").tolist()
+        ['book']
+        """
+        moment = check_instant(at, "at")
+        fine = np.ones(len(self.items), np.bool_) if self.hidden is None else ~self.hidden
+        if self.valid_from is not None:
+            fine = fine & (moment >= self.valid_from)
+        if self.valid_until is not None:
+            fine = fine & ((self.valid_until == NEVER) | (moment < self.valid_until))
+        if items is None:
+            return np.asarray(self.items.ids[fine])
+        given = items if isinstance(items, Vocabulary) else Vocabulary.from_ids(items)
+        return np.asarray(given.ids[np.append(fine, False)[self.items.codes(given.ids, missing="none")]])
 
     def to_frame(self) -> pd.DataFrame:
         """Return the items as a pandas frame, in the columns that :meth:`from_frame` takes."""

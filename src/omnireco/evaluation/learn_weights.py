@@ -38,6 +38,7 @@ from omnireco.evaluation.moves import (
     Setting,
     factor_moves,
     half_life_moves,
+    level_moves,
     scaled_weights,
     start_of,
     target_moves,
@@ -157,10 +158,11 @@ def learn_weights(
     """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type, how steeply targets rise, and with them the estimator's own parameters. A step is taken where its gain
-    exceeds the gain's standard error. The last window, or of six and more the last third, takes no part in the search;
-    there the found weights meet the start, person by person, and unless the interval of the gain lies above 0 the start
-    stays. Overfitting of the search is rejected, and "no gain" is a valid result.
+    event type (and, from weights set by hand, all ones), how steeply targets rise, and with them the estimator's own
+    parameters. A step is taken where its gain exceeds the gain's standard error. The last window, or of six and more
+    the last third, takes no part in the search; there the found weights meet the start, person by person, and unless
+    the interval of the gain lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a
+    valid result.
 
     Parameters
     ----------
@@ -247,7 +249,7 @@ def learn_weights(
     n_kept = max(1, len(windows) // _KEPT)
     cuts = tuple((window.past, window.later) for window in windows)
     seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
-    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train))
+    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train, _shortest(cuts)))
     tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
     channels = tuple(map(str, log.channels.ids)) if len(log.channels) > 1 and weight_names(estimator) else ()
@@ -478,6 +480,7 @@ def _weighing(
     graded = _known(search.targets, log.events.ids, "targets")
     groups = _groups(search.events, log.events.ids)
     return [
+        *(level_moves(start) if search.events is None and search.channels is None else []),
         *half_life_moves(half_lives if search.half_lives is None else search.half_lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
@@ -493,18 +496,37 @@ def _groups(events: Any, ids: np.ndarray) -> dict[str, tuple[str, ...]]:
 
 
 def _cuts(data: Dataset, horizon: Any) -> tuple[tuple[Dataset, Dataset], ...]:
-    if isinstance(horizon, str) or not isinstance(horizon, Iterable):
-        return data.rolling(horizon=horizon)
-    given = tuple(horizon)
-    if len(given) < 2 or not all(
-        len(cut) == 2 and all(isinstance(s, (Dataset, EventLog)) for s in cut) for cut in given
-    ):
+    if not isinstance(horizon, Iterable) or isinstance(horizon, (str, bytes, bytearray, memoryview, Dataset, EventLog)):
+        return data.rolling(horizon=horizon)  # which refuses what is no duration
+    given = tuple(horizon) if getattr(horizon, "ndim", 1) else ()
+    if len(given) < 2 or not all(map(_is_cut, given)):
         raise ParameterError(
-            f"horizon must be a duration, or at least 2 cuts (past, later). Got {len(given)}: the last one is kept "
-            "from the search, to accept or refuse what it found. Write data.rolling(horizon='14D', n=3)."
+            f"horizon must be a duration, or at least 2 cuts (past, later). Got {_got(given, horizon)}: the last one "
+            "is kept from the search, to accept or refuse what it found. Write data.rolling(horizon='14D', n=3)."
+        )
+    if any(past is later for past, later in given):
+        raise ParameterError(
+            "horizon: a cut has one side twice, so its truth is known beforehand. Write "
+            "data.rolling(horizon='14D', n=3)."
         )
     past, later = (tuple(dataset_of(cut[side], "learn_weights", ("events",)) for cut in given) for side in (0, 1))
     return tuple(zip(past, later, strict=True))
+
+
+def _is_cut(cut: Any) -> bool:
+    """Return whether a value is a past and what came later."""
+    return isinstance(cut, Sequence) and len(cut) == 2 and all(isinstance(s, (Dataset, EventLog)) for s in cut)
+
+
+def _shortest(cuts: Sequence[tuple[Dataset, Dataset]]) -> int | None:
+    """Return the length of the shortest window, in microseconds; None where they do not follow one another."""
+    lengths = [later.end_us - past.end_us for past, later in cuts]
+    return min((length for length in lengths if length > 0), default=None)
+
+
+def _got(given: tuple[Any, ...], horizon: Any) -> str:
+    """Return what was given for the cuts, in words."""
+    return count_of(len(given), "cut") if given and all(map(_is_cut, given)) else f"{shown(horizon)}"
 
 
 def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ __all__ = [
     "Setting",
     "factor_moves",
     "half_life_moves",
+    "level_moves",
     "scaled_weights",
     "start_of",
     "target_moves",
@@ -84,6 +85,18 @@ def factor_moves(table: str, name: str, keys: tuple[str, ...], start: Weights) -
     verdicts = set(start.verdicts or ()) if table == "events" else set()
     steps = [step for step in _STEPS if step or verdicts.isdisjoint(keys)]
     return [(f"{table}[{name}] x {step:g}", partial(change, step=step)) for step in steps]
+
+
+def level_moves(start: Weights) -> list[list[Move]]:
+    """Return the move to all ones: where weights by hand are worse than none, single steps may not lead there."""
+    given = [*(start.events or {}).values(), *(start.channels or {}).values()]
+    if all(value == 1 for value in given) or min(given) <= 0 or start.targets is not None:
+        return []  # what takes away, or is left out, has a meaning that no search may undo
+
+    def level(setting: Setting) -> Setting:
+        return replace(setting, weights=replace(setting.weights, events=None, channels=None))
+
+    return [[("all ones", level)]]
 
 
 def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start: Weights) -> list[list[Move]]:

@@ -26,7 +26,8 @@ class Search:
     ----------
     half_lives : sequence, optional
         Half-lives to try. By default none, and the five longest of :data:`HALF_LIVES` that are no longer than the log:
-        2 to 365 days of a year's log, and an hour to a week of nine days'.
+        2 to 365 days of a year's log, and an hour to a week of nine days'. Shorter ones too, down to half a window:
+        who is asked for the next day may need what faded in hours.
     channels : iterable of str, optional
         Which to weigh; all that occur by default, none where there is only one. An empty list searches none of them.
     events : iterable of str, or mapping of str to iterable of str, optional
@@ -113,11 +114,15 @@ class Search:
         return ReadOnly({str(name): tuple(values) for name, values in grid.items()})
 
 
-def half_lives_of(log: EventLog) -> tuple[str | None, ...]:
-    """Return the half-lives to try by default: none, and the longest ones that the log is long enough to show."""
+def half_lives_of(log: EventLog, window: int | None = None) -> tuple[str | None, ...]:
+    """Return the half-lives to try by default: none, the longest that the log can show, and down to half a window.
+
+    ``window`` is the length of the windows that are judged, in microseconds.
+    """
     length = log.end_us - int(log.at[0]) if len(log) else 0
     within = [value for value in HALF_LIVES if check_duration(value, "half_lives") <= length]
-    return (None, *within[-_TRIED:])
+    short = [] if window is None else [value for value in within if 2 * check_duration(value, "half_lives") >= window]
+    return (None, *within[-max(_TRIED, len(short)) :])
 
 
 def _listed(values: Any, name: str, what: str) -> tuple[Any, ...] | None:
