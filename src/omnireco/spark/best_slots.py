@@ -70,7 +70,7 @@ def send_times(
     kinds = check_people(frame, where)
     if f"consent_{channel}" not in kinds:
         raise ParameterError(
-            f"{where}: the table has no column consent_{channel}. Without consent no message: add it, or choose another "
+            f"{where}: the table has no column consent_{channel}. Without consent no message: add it, or take another "
             "channel."
         )
     asked = {"channel": channel, "quiet_hours": quiet_hours, "kind": kind, "expires_at": expires_at}

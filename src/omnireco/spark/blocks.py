@@ -192,9 +192,9 @@ def _check_personal(
     wrong |= least > 0
     wrong &= ~shared
     if wrong.any():
-        name = rules[int(owner[np.flatnonzero(wrong)[0]])].name
+        name, n = rules[int(owner[np.flatnonzero(wrong)[0]])].name, count_of(int(wrong.sum()), "row")
         raise ParameterError(
-            f"om.spark.plan: {name} has {count_of(int(wrong.sum()), 'row')} without a label that {'is' if wrong.sum() == 1 else 'are'} of several people, "
+            f"om.spark.plan: {name} has {n} without a label, as for single people, that hold several people, "
             "have a floor, or a weight below 0. Give such rows labels, Rows(..., labels=(...)), the same for the same "
             "row in every part: then they are priced for everybody together."
         )

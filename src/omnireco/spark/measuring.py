@@ -20,7 +20,6 @@ __all__ = ["evaluate"]
 
 _WHERE = "om.spark.evaluate"
 _PEOPLE = 20_000  # of the truth, that an executor measures at a time
-_OF_THE_CATALOGUE = "coverage, novelty and diversity"
 
 
 def evaluate(
@@ -176,8 +175,8 @@ def _values(truth: Any, lists: Any, models: list[str], ks: tuple[int, ...], name
     for cell in report.cells:
         if cell.values is None:
             raise ParameterError(
-                f"{_WHERE}: {cell.metric} is a metric of the catalogue ({_OF_THE_CATALOGUE} are not asked here), not of "
-                "people. Collect a sample: om.evaluate({'als': sample.toArrow()}, truth, k=10, train=past)."
+                f"{_WHERE}: {cell.metric} is a metric of the catalogue, not of people. "
+                "Collect a sample: om.evaluate({'als': sample.toArrow()}, truth, k=10, train=past)."
             )
     table = np.column_stack([cell.values for cell in report.cells])
     silent = np.column_stack([_silent(opened[name], report.users) for name in models])
@@ -231,7 +230,7 @@ def _report(
     seed: int,
 ) -> Report:
     """Return the report of values by person, people in the order of their ids."""
-    strange = np.array([row for row in found.column("strange").to_pylist()], np.int64).reshape(-1, len(models)).sum(0)
+    strange = np.array(found.column("strange").to_pylist(), np.int64).reshape(-1, len(models)).sum(0)
     found = found.filter(found.column("user_id").is_valid())
     if not found.num_rows:
         raise EmptyError(f"{_WHERE}: nobody has an item in the truth, so there is nobody to evaluate.")

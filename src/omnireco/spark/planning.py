@@ -250,8 +250,9 @@ def _compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n
 
     part = f.pmod(f.xxhash64(f.col("user_id").cast("string")), f.lit(n_parts)).cast("int").alias("part")
     schema = (
-        "part int, block binary, touches binary, checksum bigint, people bigint, n bigint, size double, rule array<int>,"
-        " label array<string>, limit array<double>, least array<double>, unit array<double>, whole array<boolean>"
+        "part int, block binary, touches binary, checksum bigint, people bigint, n bigint, size double, "
+        "rule array<int>, label array<string>, limit array<double>, least array<double>, unit array<double>, "
+        "whole array<boolean>"
     )
 
     @private
@@ -342,8 +343,8 @@ def _joined(found: list[dict[str, Any]], rules: Sequence[Constraint]) -> tuple[t
             known = rows.setdefault(key, row)
             if known[2:5] != row[2:5]:
                 raise ParameterError(
-                    f"{_WHERE}: the limit of {rules[row.rule].name}, {row.label}, differs from part to part: it follows "
-                    "from the touches. Give it as a number, or use om.plan on one machine."
+                    f"{_WHERE}: the limit of {rules[row.rule].name}, {row.label}, differs from part to part, as it "
+                    "follows from the touches. Give it as a number, or use om.plan on one machine."
                 )
             rows[key] = known._replace(whole=known.whole and row.whole)
         mine.append(keys)

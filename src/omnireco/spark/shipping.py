@@ -93,7 +93,7 @@ def private(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             return
         except OmnirecoError as error:
             found = type(error), str(error)
-        except Exception as error:  # its text may hold a cell of the frame
+        except Exception as error:  # noqa: BLE001 - its text may hold a cell of the frame
             found = RuntimeError, f"{type(error).__name__} in a part of the frame; its text could name a person"
         raise found[0](found[1]) from None
 

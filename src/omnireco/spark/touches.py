@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from omnireco._core.checks import check_kind
@@ -96,8 +96,8 @@ def candidates(
     own = check_people(people, f"{_WHERE}: people")
     if (kinds["user_id"] == "string") != (own["user_id"] == "string"):
         raise SchemaError(
-            f"{_WHERE}: user_id is {kinds['user_id']} in the lists and {own['user_id']} among the people, so no two are "
-            "equal. Cast one of them: frame.withColumn('user_id', F.col('user_id').cast('string'))."
+            f"{_WHERE}: user_id is {kinds['user_id']} in the lists and {own['user_id']} among the people, so no two "
+            "are equal. Cast one of them: frame.withColumn('user_id', F.col('user_id').cast('string'))."
         )
     check_kind(slots, Slots, "slots", "om.slots('2025-06-01', days=7)")
     check_kind(catalog, Catalog, "catalog", "om.Catalog.from_frame(items)", none=True)
