@@ -18,7 +18,7 @@ from omnireco.errors import ParameterError
 from omnireco.models.base import Model
 from omnireco.spark.shipping import opened, private, ship, spark_frame
 
-__all__ = ["recommend"]
+__all__ = ["answering", "recommend"]
 
 
 def recommend(
@@ -91,7 +91,7 @@ def recommend(
     name = ship(model, events.sparkSession.sparkContext)
     rules = {"k": k, "eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
     schema = f"user_id {kinds['user_id']}, item_id {inside}, rank int, score float"
-    return grouped.mapInArrow(_answering(name, rules), schema)
+    return grouped.mapInArrow(answering(name, rules), schema)
 
 
 def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
@@ -107,7 +107,9 @@ def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
     return cells.groupBy("user_id").agg(f.collect_list(cell).alias("cells"))
 
 
-def _answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what an executor does with batches of people and their cells, by a model that was shipped."""
+
     @private
     def answer(batches: Iterator[Any]) -> Iterator[Any]:
         model = opened(name)
