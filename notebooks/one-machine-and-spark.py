@@ -26,7 +26,7 @@ logging.getLogger("py4j").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pyspark")
 os.environ["PYSPARK_PYTHON"] = sys.executable  # executors run what runs here
 os.environ["PYSPARK_SUBMIT_ARGS"] = "--conf spark.ui.showConsoleProgress=false pyspark-shell"
-from pyspark.sql import SparkSession  # noqa: E402
+from pyspark.sql import SparkSession
 
 builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
 spark = builder.config("spark.sql.shuffle.partitions", "4").config("spark.log.level", "OFF").getOrCreate()
@@ -61,8 +61,8 @@ def took(what, rows, run):
 # %% [markdown]
 # ## The matrix
 #
-# `EventLog.scan` takes the DataFrame; Spark groups by person, item, channel and type, and the groups come here. Sums are
-# taken in another order, so numbers agree to rounding.
+# `EventLog.scan` takes the DataFrame; Spark groups by person, item, channel and type, and the groups come here. Sums
+# are taken in another order, so numbers agree to rounding.
 
 # %%
 weights = om.Weights(events={"purchase": 5.0}, half_life="30D", missing="ignore")
