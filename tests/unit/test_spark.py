@@ -140,7 +140,7 @@ def test_factors_of_mllib_place_people_where_mllib_does(session, events, implici
     assert not set(zip(unseen["user_id"], unseen["item_id"], strict=True)) & set(
         zip(x.users.ids[cells.row], x.items.ids[cells.col], strict=True)
     )
-    with pytest.raises(SchemaError, match="labels=indexer.labels"):
+    with pytest.raises(SchemaError, match="labels=indexer"):
         om.spark.from_mllib(model, als, x)
     with pytest.raises(SchemaError, match="number without a label; there are 2 labels"):
         om.spark.from_mllib(model, als, x, labels=labels[:2])
@@ -158,10 +158,10 @@ def test_factors_of_unequal_length_are_refused(session, events):
     from pyspark.ml.recommendation import ALS
 
     x = om.EventLog.from_frame(events).matrix()
-    rows = [(int(i), [1.0, 2.0][: 1 + int(i != x.items.ids[0])]) for i in x.items.ids]
+    rows = [(i, [1.0, 2.0][: 1 + (i > 0)]) for i in range(30)]
     odd = SimpleNamespace(rank=2, itemFactors=session.createDataFrame(rows, "id int, features array<float>"))
     with pytest.raises(ParameterError, match="1 of 30 items have not 2 factors"):
-        om.spark.from_mllib(odd, ALS(implicitPrefs=True), x)
+        om.spark.from_mllib(odd, ALS(implicitPrefs=True), x, labels=x.items.ids)
 
 
 # Best slots, candidates, evaluation
@@ -213,8 +213,8 @@ def test_people_who_stand_twice_or_have_no_consent_column_are_refused(session, w
         om.spark.send_times(timing, people.withColumn("consent_email", f.lit("yes")), "2025-04-14", 7, channel="email")
     with pytest.raises(SchemaError, match="timezone"):
         om.spark.send_times(timing, people.drop("timezone"), "2025-04-14", 7, channel="email")
+    nobody = people.withColumn("user_id", f.lit(None).cast("bigint"))
     with pytest.raises(SchemaError, match="user_id is missing"):
-        nobody = people.withColumn("user_id", f.lit(None).cast("bigint"))
         om.spark.send_times(timing, nobody, "2025-04-14", 7, channel="email")
     with pytest.raises(ParameterError, match="how many days"):
         om.spark.send_times(timing, people, "2025-04-14", channel="email")
@@ -243,8 +243,8 @@ def test_candidates_are_those_of_one_machine(session, world, data, timing):
     want = want.sort_values(keys, ignore_index=True)
     for name in [*keys, "probability", "value"]:
         assert (got[name].to_numpy() == want[name].to_numpy()).all(), name
+    words = recs.to_frame().assign(user_id="u")
     with pytest.raises(SchemaError, match="user_id is string in the lists and bigint"):
-        words = recs.to_frame().assign(user_id="u")
         om.spark.candidates(spark_of(session, words), spark_of(session, world.users), timing, slots, channels="push")
 
 
@@ -292,11 +292,11 @@ CONSTRAINTS = [
     om.FrequencyCap(2, per="24h"),
     OncePerItem(),
     om.Budget("sms", cost=0.05, total=4.0),
-    om.Capacity("push", per="1h", limit=5),
+    om.Capacity("push", per="6h", limit=20),
 ]
 
 
-def touch_table(n_users=600, per=8, seed=0):
+def touch_table(n_users=400, per=8, seed=0):
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(n_users), per)
     n = user.size
@@ -330,7 +330,7 @@ def kept(sent, constraints):
 
 def test_a_plan_over_parts_and_one_of_one_machine_lie_in_each_others_gaps(session, frame):
     one = om.plan(Candidates.from_frame(frame), constraints=CONSTRAINTS)
-    many = om.spark.plan(spark_of(session, frame).repartition(6), constraints=CONSTRAINTS, n_parts=4)
+    many = om.spark.plan(spark_of(session, frame).repartition(6), constraints=CONSTRAINTS, n_parts=3)
     assert many.value <= one.bound * (1 + 1e-9)
     assert one.value <= many.bound * (1 + 1e-9)
     assert many.optimality_gap < 0.005
@@ -344,10 +344,21 @@ def test_a_plan_over_parts_and_one_of_one_machine_lie_in_each_others_gaps(sessio
     assert prices.loc["sms", "limit"] == pytest.approx(4.0)
     assert prices.loc["sms", "price"] == pytest.approx(one.prices.set_index("row").loc["sms", "price"], rel=0.1)
     assert "secret" not in repr(many)
-    again = om.spark.plan(spark_of(session, frame.sample(frac=1.0, random_state=1)), constraints=CONSTRAINTS, n_parts=4)
-    assert again.value == many.value  # whatever the order of rows, and the partitions
-    assert again.bound == many.bound
-    assert set(map(tuple, again.touches.toArrow().to_pandas().to_numpy())) == set(map(tuple, sent.to_numpy()))
+
+
+def test_a_plan_is_the_same_whatever_the_order_of_rows_and_when_tasks_run_again(session, frame):
+    frame = frame.head(1200)
+    rules = [om.FrequencyCap(1, per="24h"), om.Budget("sms", cost=1.0, total=20.0)]
+    one = om.spark.plan(spark_of(session, frame).repartition(5), constraints=rules, n_parts=3)
+    again = om.spark.plan(spark_of(session, frame.sample(frac=1.0, random_state=1)), constraints=rules, n_parts=3)
+    assert again.value == one.value
+    assert again.bound == one.bound
+    first, second, third = (
+        plan.touches.toArrow().to_pandas().sort_values(["user_id", "send_at"], ignore_index=True)
+        for plan in (one, one, again)
+    )
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(first, third)
 
 
 def test_a_part_with_everything_a_person_with_everything_and_messages_of_the_past(session):
@@ -370,14 +381,14 @@ def test_a_part_with_everything_a_person_with_everything_and_messages_of_the_pas
 
 def test_a_floor_is_met_or_the_plan_refused(session, frame):
     frame = frame.assign(campaign_id=np.where(frame["value"] < 0.1, "spring", "other"))
-    rules = [om.FrequencyCap(1, per=None), Volume("spring", least=200)]
+    rules = [om.FrequencyCap(1, per=None), Volume("spring", least=150)]
     got = om.spark.plan(spark_of(session, frame), constraints=rules, n_parts=3)
     sent = got.touches.toArrow().to_pandas()
-    assert (sent["campaign_id"] == "spring").sum() >= 200
+    assert (sent["campaign_id"] == "spring").sum() >= 150
     one = om.plan(Candidates.from_frame(frame), constraints=rules)
     assert one.value * (1 - 0.01) <= got.value <= one.bound
     assert one.value <= got.bound
-    with pytest.raises(InfeasibleError, match="no plan over partitions"):
+    with pytest.raises(InfeasibleError, match="add up to 0"):
         om.spark.plan(spark_of(session, frame), constraints=[om.FrequencyCap(0, per=None), rules[1]], n_parts=3)
 
 

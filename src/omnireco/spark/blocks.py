@@ -40,7 +40,7 @@ class Words(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of several people: the rule's number and the row's label, its limit and floor, and its unit."""
+    """A row of several people: rule and label, limit, floor and unit; whether all weights are whole; and their sum."""
 
     rule: int
     label: str
@@ -48,6 +48,7 @@ class Row(NamedTuple):
     least: float
     unit: float
     whole: bool
+    most: float
 
 
 class Block(NamedTuple):
@@ -128,13 +129,13 @@ def block_of(found: Candidates, rules: Sequence[Constraint]) -> tuple[Block, lis
     useful[matrix.indices[(matrix.data > (limit * (1.0 + TOLERANCE))[entry]) & ~shared[entry]]] = False
     touch = np.flatnonzero(useful)
     kept = matrix[:, touch]
-    most = np.asarray(kept.sum(axis=1)).ravel()
+    most = np.asarray(kept.maximum(0).sum(axis=1)).ravel()
     row = np.flatnonzero(shared | (most > limit * (1.0 + TOLERANCE)))
     small = kept[row]
     small.eliminate_zeros()
     small.sort_indices()
     rows = [
-        Row(int(owner[r]), label, float(limit[r]), float(least[r]), unit, _whole(matrix, r))
+        Row(int(owner[r]), label, float(limit[r]), float(least[r]), unit, _whole(matrix, r), float(most[r]))
         for r, label, unit in _labelled(compiled, sizes)
     ]
     groups = tuple((np.asarray(one.group, np.int64)[touch], np.asarray(one.option, np.int64)[touch]) for one in offers)
@@ -237,7 +238,8 @@ def unpacked(data: bytes, checksum: int) -> Block:
             "touches.write.parquet(folder), then plan spark.read.parquet(folder)."
         )
     own = Own(*(arrays[f"own_{name}"] for name in Own._fields)) if "own_start" in arrays else None
-    return Block(People(*(arrays[name] for name in People._fields if name != "own"), own), arrays["touch"])
+    fields = {name: arrays[name] for name in People._fields if name != "own"}
+    return Block(People(**fields, own=own), arrays["touch"])
 
 
 def height_of(block: Block, price: np.ndarray, band: float) -> Height:

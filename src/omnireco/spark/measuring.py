@@ -130,7 +130,7 @@ def _by_person(chosen: Any, given: dict[str, Any], ks: tuple[int, ...], named: d
 
     part = f.pmod(f.xxhash64(f.col("user_id").cast("string")), f.lit(n_parts))
     ours = chosen.withColumn("part", part)
-    theirs = None
+    theirs: Any = None
     for number, frame in enumerate(given.values()):
         one = frame.withColumn("part", part).withColumn("model", f.lit(number))
         one = one.withColumn("item_id", f.col("item_id").cast(chosen.schema["item_id"].dataType))
@@ -178,7 +178,7 @@ def _values(truth: Any, lists: Any, models: list[str], ks: tuple[int, ...], name
                 f"{_WHERE}: {cell.metric} is a metric of the catalogue, not of people. "
                 "Collect a sample: om.evaluate({'als': sample.toArrow()}, truth, k=10, train=past)."
             )
-    table = np.column_stack([cell.values for cell in report.cells])
+    table = np.column_stack([np.asarray(cell.values) for cell in report.cells])
     silent = np.column_stack([_silent(opened[name], report.users) for name in models])
     rows = [*strange], *([0] * len(models) for _ in range(len(known) - 1))
     return pa.table(

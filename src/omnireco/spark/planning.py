@@ -252,7 +252,7 @@ def _compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n
     schema = (
         "part int, block binary, touches binary, checksum bigint, people bigint, n bigint, size double, "
         "rule array<int>, label array<string>, limit array<double>, least array<double>, unit array<double>, "
-        "whole array<boolean>"
+        "whole array<boolean>, most array<double>"
     )
 
     @private
@@ -301,7 +301,7 @@ def _packed_part(table: Any, sent: Any, words: Words, rules: Sequence[Constraint
         "n": len(found),
         "size": float(np.abs(block.people.value).sum()),
         "rule": [row.rule for row in rows],
-        **{name: [getattr(row, name) for row in rows] for name in ("label", "limit", "least", "unit", "whole")},
+        **{name: [getattr(row, name) for row in rows] for name in Row._fields[1:]},
     }
     return pa.Table.from_pylist([line], schema=_schema())
 
@@ -310,7 +310,7 @@ def _schema() -> Any:
     """Return the schema of a part."""
     import pyarrow as pa
 
-    numbers = {name: pa.list_(pa.float64()) for name in ("limit", "least", "unit")}
+    numbers = {name: pa.list_(pa.float64()) for name in ("limit", "least", "unit", "most")}
     return pa.schema(
         {
             "part": pa.int32(),
@@ -322,8 +322,9 @@ def _schema() -> Any:
             "size": pa.float64(),
             "rule": pa.list_(pa.int32()),
             "label": pa.list_(pa.string()),
-            **numbers,
+            **{name: numbers[name] for name in ("limit", "least", "unit")},
             "whole": pa.list_(pa.bool_()),
+            "most": numbers["most"],
         }
     )
 
@@ -333,7 +334,7 @@ def _joined(found: list[dict[str, Any]], rules: Sequence[Constraint]) -> tuple[t
     rows: dict[tuple[int, str], Row] = {}
     mine = []
     for one in found:
-        lines = zip(*(one[name] for name in ("rule", "label", "limit", "least", "unit", "whole")), strict=True)
+        lines = zip(*(one[name] for name in Row._fields), strict=True)
         these = [Row(*line) for line in lines]
         keys = [(row.rule, row.label) for row in these]
         if len(set(keys)) < len(keys):
@@ -346,7 +347,8 @@ def _joined(found: list[dict[str, Any]], rules: Sequence[Constraint]) -> tuple[t
                     f"{_WHERE}: the limit of {rules[row.rule].name}, {row.label}, differs from part to part, as it "
                     "follows from the touches. Give it as a number, or use om.plan on one machine."
                 )
-            rows[key] = known._replace(whole=known.whole and row.whole)
+            most = row.most if known is row else known.most + row.most
+            rows[key] = known._replace(whole=known.whole and row.whole, most=most)
         mine.append(keys)
     order = {key: at for at, key in enumerate(sorted(rows))}
     if len(order) > MOST_SHARED:
@@ -365,7 +367,8 @@ def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPla
     """Return the plan of all parts."""
     limit, least = parts.limit, parts.least
     n = sum(part.touches for part in parts.known)
-    mean = sum(part.size for part in parts.known) / max(1, n)
+    mean = sum(part.size for part in parts.known) / max(1, n) or 1.0
+    _check_floors(parts, rules)
     if len(parts.rows):
         first = _first_prices(parts, limit, least)
         band = (_WIDE if first is None else _NARROW) * mean
@@ -400,6 +403,17 @@ def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPla
         len(parts.known),
         passes + 1,
     )
+
+
+def _check_floors(parts: _Parts, rules: Sequence[Constraint]) -> None:
+    """Refuse a floor above all touches that could count for it."""
+    for row in parts.rows:
+        if row.least * (1.0 - TOLERANCE) > row.most:
+            raise InfeasibleError(
+                f"{_WHERE}: {rules[row.rule].name}, {row.label}, asks for at least {row.least * row.unit:g}, and all "
+                f"touches that may be sent add up to {row.most * row.unit:g}. Lower the floor, or give more touches "
+                "that count for it."
+            )
 
 
 def _first_prices(parts: _Parts, limit: np.ndarray, least: np.ndarray) -> np.ndarray | None:
@@ -445,7 +459,7 @@ def _summed(parts: _Parts, price: np.ndarray, band: float) -> tuple[Sums, float]
                 if band > 0:
                     bend[np.ix_(mine, mine)] += one.bend
         if first is not None:
-            line = {"part": first, "height": height, "rounding": rounding, "crowd": crowd}
+            line: dict[str, Any] = {"part": first, "height": height, "rounding": rounding, "crowd": crowd}
             line |= {"used": used.tobytes(), "bend": bend.tobytes()}
             yield from pa.Table.from_pylist([line], schema=schema).to_batches()
 
