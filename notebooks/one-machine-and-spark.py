@@ -135,7 +135,7 @@ own = om.planning.Candidates.from_frame(touches.to_frame().drop(columns="send_at
 one = took(("plan", "one machine"), len(touches), lambda: om.plan(own, constraints=rules))
 written = in_spark(touches.to_frame().drop(columns=["send_at_local"]))
 plan = took(("plan", "Spark"), len(touches), lambda: om.spark.plan(
-    written, constraints=rules, messages=sent, n_parts=4))  # fmt: skip
+    written, constraints=rules, messages=sent, n_parts=2))  # fmt: skip
 print(one, plan, sep="\n")
 pd.DataFrame(
     [("one machine", one.value, one.bound, one.optimality_gap), ("Spark", plan.value, plan.bound, plan.optimality_gap)],

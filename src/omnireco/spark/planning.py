@@ -512,7 +512,7 @@ def _in_rounds(
         used = np.array([one["used"] for one in lines])
         total, value = used.sum(axis=0), sum(one["value"] for one in lines)
         kept = bool((total <= limit * (1.0 + TOLERANCE) + 1e-12).all() and (total >= least * (1.0 - TOLERANCE)).all())
-        gained = best is None or value > best[0] * (1.0 + 1e-7)
+        gained = best is None or value > best[0] * (1.0 + 1e-5)
         if kept and (best is None or value > best[0]):
             best = (value, mine, lines)
         if not gained:
