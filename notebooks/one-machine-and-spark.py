@@ -4,8 +4,7 @@
 # The same log, once on this machine and once in Spark with two cores: the behaviour matrix, lists for everybody, best
 # slots, candidates, a plan with its certificate, and an evaluation. What must be equal is compared; what may differ
 # within its certificate is shown with it. Only the public surface is used. Spark on one laptop is slower than no
-# Spark: the table at the end says by how much, and
-# [the guide](https://omnireco.readthedocs.io/latest/howto/beyond-one-machine/) from which size on it pays.
+# Spark: the table at the end says by how much, and the how-to page "Beyond one machine" from which size on it pays.
 # `one-machine-and-spark.py` is the source of this notebook; `make notebooks` runs it where PySpark and Java are
 # installed.
 

@@ -38,9 +38,21 @@ def _noise(output, script: Path) -> bool:
     """Return whether an output is tqdm asking for widgets; any other warning is an error."""
     if output.get("name") != "stderr":
         return False
-    if "TqdmWarning" in output["text"]:
+    if "TqdmWarning" in output["text"] or all(_of_java(line) for line in output["text"].splitlines()):
         return True
     raise SystemExit(f"{script.name} warns:\n{output['text']}")
+
+
+def _of_java(line: str) -> bool:
+    """Return whether a line is what Spark's Java says when it starts, before it can be told to be silent."""
+    said = (
+        "Using Spark's default log4j",
+        "Setting default log",
+        "Setting Spark log",
+        "To adjust logging",
+        "WARNING: Using incubator",
+    )
+    return not line.strip() or line.startswith(said) or " WARN NativeCodeLoader" in line
 
 
 def sources(notebook) -> list[tuple[str, str]]:

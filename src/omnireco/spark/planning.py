@@ -187,7 +187,8 @@ def plan(
     Notes
     -----
     People are dealt to parts by the hash of their id. Each part becomes the packing problem of :func:`omnireco.plan`,
-    once, and stays with the cluster (``DISK_ONLY``). Prices begin from one part, a sample of everybody, and each damped
+    once, and stays with the cluster (``DISK_ONLY``; ``spark.catalog.clearCache()`` lets go of it once the
+    touches are written). Prices begin from one part, a sample of everybody, and each damped
     Newton step is one job: broadcast the prices, solve each person exactly inside, sum height, use and bend of the
     dual. Then each part rounds within its share of each limit, and what is left goes to those who could use it, four
     times over. The bound is the dual at the final prices, over everybody; value and use are those of the plan, summed:
@@ -493,7 +494,7 @@ def _rounded(
         at = np.where(least > 0, at - push, at)
         push *= 2.0
     raise InfeasibleError(
-        f"{_WHERE}: no plan over partitions was found that meets all floors. Lower them, raise the limits that stand "
+        f"{_WHERE}: no plan over partitions was found that meets all floors and rates. Loosen them, raise the limits that stand "
         "against them, or plan on one machine, where the rows in conflict are named: om.plan(touches, constraints=...)."
     )
 
