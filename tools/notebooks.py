@@ -52,7 +52,7 @@ def _of_java(line: str) -> bool:
         "To adjust logging",
         "WARNING: Using incubator",
     )
-    return not line.strip() or line.startswith(said) or " WARN NativeCodeLoader" in line
+    return not line.strip() or line.startswith(said) or " WARN NativeCodeLoader" in line or " WARN Utils: " in line
 
 
 def sources(notebook) -> list[tuple[str, str]]:

@@ -1,8 +1,6 @@
 """Spark, local: the same matrix and the same lists as on one machine. Skipped where PySpark or Java is missing."""
 
-import os
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -10,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 import omnireco as om
-from omnireco.errors import EmptyError, InfeasibleError, ParameterError, SchemaError
-from omnireco.planning import Candidates, OncePerItem, OneOffer, Rows, Volume
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 pyspark = pytest.importorskip("pyspark", reason="PySpark (extra spark) is not installed")
 if shutil.which("java") is None:
@@ -22,16 +19,8 @@ WEIGHTS = om.Weights(events={"purchase": 5.0}, half_life="30D", missing="ignore"
 
 
 @pytest.fixture(scope="module")
-def session():
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # the executors run what runs here
-    builder = pyspark.sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    spark = (
-        builder.config("spark.sql.shuffle.partitions", "3")
-        .config("spark.sql.session.timeZone", "Asia/Tokyo")
-        .getOrCreate()
-    )
-    yield spark
-    spark.stop()
+def session(spark_session):
+    return spark_session
 
 
 @pytest.fixture(scope="module")
@@ -109,59 +98,6 @@ def test_a_matrix_refuses_times_without_a_zone_missing_ids_and_other_kinds(table
     lost = table.withColumn("user_id", f.when(f.rand(1) < 0.5, f.col("user_id")))
     with pytest.raises(SchemaError, match="user_id is missing in"):
         om.EventLog.scan(lost).matrix()
-
-
-# Factors of MLlib
-
-
-@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "explicit"])
-def test_factors_of_mllib_place_people_where_mllib_does(session, events, implicit):
-    from pyspark.ml.recommendation import ALS
-
-    log = om.EventLog.from_frame(events.assign(item_id="i" + events["item_id"].astype(str)))
-    x = log.matrix(om.Weights())
-    cells = x.csr.tocoo()
-    labels = list(x.items.ids)
-    ratings = session.createDataFrame(
-        pd.DataFrame({"user": x.users.ids[cells.row], "item": cells.col.astype(np.int32), "rating": cells.data})
-    )
-    als = ALS(rank=4, regParam=0.2, alpha=3.0, implicitPrefs=implicit, maxIter=4, seed=1)
-    model = als.setUserCol("user").setItemCol("item").setRatingCol("rating").fit(ratings)
-    ours = om.spark.from_mllib(model, als, x, labels=labels)
-    theirs = model.userFactors.toPandas().set_index("id")["features"]
-    got, _ = ours.place(x) if isinstance(ours.place(x), tuple) else (ours.place(x), None)
-    want = np.stack(theirs.loc[x.users.ids])
-    np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-4)
-    top = model.recommendForAllUsers(3).toPandas().set_index("user")["recommendations"]
-    lists = ours.recommend(x, k=3, exclude_seen=False).to_frame()
-    same = [row["item_id"] == labels[top.loc[row["user_id"]][row["rank"] - 1]["item"]] for _, row in lists.iterrows()]
-    assert np.mean(same) > 0.98
-    unseen = ours.recommend(x, k=3).to_frame()
-    assert not set(zip(unseen["user_id"], unseen["item_id"], strict=True)) & set(
-        zip(x.users.ids[cells.row], x.items.ids[cells.col], strict=True)
-    )
-    with pytest.raises(SchemaError, match="labels=indexer"):
-        om.spark.from_mllib(model, als, x)
-    with pytest.raises(SchemaError, match="number without a label; there are 2 labels"):
-        om.spark.from_mllib(model, als, x, labels=labels[:2])
-    with pytest.raises(SchemaError, match="none of x"):
-        om.spark.from_mllib(model, als, x, labels=[*labels[:-1], "another"])
-    with pytest.raises(ParameterError, match="nonnegative"):
-        om.spark.from_mllib(model, als.copy().setNonnegative(True), x, labels=labels)
-    with pytest.raises(SchemaError, match="ALSModel and its ALS"):
-        om.spark.from_mllib(als, model, x)
-
-
-def test_factors_of_unequal_length_are_refused(session, events):
-    from types import SimpleNamespace
-
-    from pyspark.ml.recommendation import ALS
-
-    x = om.EventLog.from_frame(events).matrix()
-    rows = [(i, [1.0, 2.0][: 1 + (i > 0)]) for i in range(30)]
-    odd = SimpleNamespace(rank=2, itemFactors=session.createDataFrame(rows, "id int, features array<float>"))
-    with pytest.raises(ParameterError, match="1 of 30 items have not 2 factors"):
-        om.spark.from_mllib(odd, ALS(implicitPrefs=True), x, labels=x.items.ids)
 
 
 # Best slots, candidates, evaluation
@@ -284,160 +220,3 @@ def test_an_evaluation_is_that_of_one_machine_number_for_number(session, data):
         om.spark.evaluate({"als": frames["als"].selectExpr("string(user_id) user_id", "item_id", "rank")}, theirs, k=5)
     with pytest.raises(SchemaError, match="PySpark DataFrame"):
         om.spark.evaluate(lists, theirs, k=5)
-
-
-# Plans over partitions
-
-CONSTRAINTS = [
-    om.FrequencyCap(2, per="24h"),
-    OncePerItem(),
-    om.Budget("sms", cost=0.05, total=4.0),
-    om.Capacity("push", per="6h", limit=20),
-]
-
-
-def touch_table(n_users=400, per=8, seed=0):
-    rng = np.random.default_rng(seed)
-    user = np.repeat(np.arange(n_users), per)
-    n = user.size
-    return pd.DataFrame(
-        {
-            "user_id": np.char.add("secret-", user.astype(str)),
-            "item_id": np.char.add("i", rng.integers(0, 20, n).astype(str)),
-            "channel": np.array(["push", "email", "sms"])[rng.integers(0, 3, n)],
-            "send_at": pd.to_datetime("2025-06-01", utc=True) + pd.to_timedelta(rng.integers(0, 48, n), unit="h"),
-            "value": rng.lognormal(-2, 1, n),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def frame():
-    return touch_table()
-
-
-def kept(sent, constraints):
-    """Whether what is sent keeps every rule, as the rules themselves count."""
-    found = Candidates.from_frame(sent)
-    for rule in constraints:
-        rows = rule.rows(found.touches)
-        used = np.bincount(rows.row, rows.weight, rows.limit.size)
-        least = 0.0 if rows.least is None else rows.least
-        if (used > rows.limit * (1 + 1e-9)).any() or (used < least).any():
-            return False
-    return True
-
-
-def test_a_plan_over_parts_and_one_of_one_machine_lie_in_each_others_gaps(session, frame):
-    one = om.plan(Candidates.from_frame(frame), constraints=CONSTRAINTS)
-    many = om.spark.plan(spark_of(session, frame).repartition(6), constraints=CONSTRAINTS, n_parts=3)
-    assert many.value <= one.bound * (1 + 1e-9)
-    assert one.value <= many.bound * (1 + 1e-9)
-    assert many.optimality_gap < 0.005
-    sent = many.touches.toArrow().to_pandas()
-    assert kept(sent, CONSTRAINTS)
-    assert len(sent) == many.n_touches
-    assert sent["value"].sum() == pytest.approx(many.value, rel=1e-12)
-    assert not sent.duplicated().any()
-    prices = many.prices.set_index("row")
-    assert prices.loc["sms", "used"] == pytest.approx(0.05 * (sent["channel"] == "sms").sum())
-    assert prices.loc["sms", "limit"] == pytest.approx(4.0)
-    assert prices.loc["sms", "price"] == pytest.approx(one.prices.set_index("row").loc["sms", "price"], rel=0.1)
-    assert "secret" not in repr(many)
-
-
-def test_a_plan_is_the_same_whatever_the_order_of_rows_and_when_tasks_run_again(session, frame):
-    frame = frame.head(1200)
-    rules = [om.FrequencyCap(1, per="24h"), om.Budget("sms", cost=1.0, total=20.0)]
-    one = om.spark.plan(spark_of(session, frame).repartition(5), constraints=rules, n_parts=3)
-    again = om.spark.plan(spark_of(session, frame.sample(frac=1.0, random_state=1)), constraints=rules, n_parts=3)
-    assert again.value == one.value
-    assert again.bound == one.bound
-    first, second, third = (
-        plan.touches.toArrow().to_pandas().sort_values(["user_id", "send_at"], ignore_index=True)
-        for plan in (one, one, again)
-    )
-    pd.testing.assert_frame_equal(first, second)
-    pd.testing.assert_frame_equal(first, third)
-
-
-def test_a_part_with_everything_a_person_with_everything_and_messages_of_the_past(session):
-    frame = touch_table(40, 6)
-    frame.loc[frame.index[:120], "user_id"] = "secret-0"
-    had = pd.DataFrame({"user_id": ["secret-0", "secret-30", "secret-900"], "channel": ["sms", "letter", "push"]})
-    had["sent_at"] = pd.to_datetime("2025-05-31T23:30", utc=True)
-    had["responded_at"] = pd.Series(pd.NaT, index=had.index).dt.tz_localize("UTC")
-    rules = [om.FrequencyCap(1, per="7D"), om.FrequencyCap(1, per="7D", channels="letter")]
-    whole = Candidates.from_frame(frame, om.Dataset(messages=om.MessageLog.from_frame(had)))
-    one = om.plan(whole, constraints=rules)
-    for n_parts in (1, 7):
-        got = om.spark.plan(
-            spark_of(session, frame), constraints=rules, messages=spark_of(session, had), n_parts=n_parts
-        )
-        assert got.value == pytest.approx(one.value, rel=1e-12)
-        assert got.bound == pytest.approx(one.value, rel=1e-9)
-        assert not {"secret-0", "secret-30"} & set(got.touches.toArrow().to_pandas()["user_id"])
-
-
-def test_a_floor_is_met_or_the_plan_refused(session, frame):
-    frame = frame.assign(campaign_id=np.where(frame["value"] < 0.1, "spring", "other"))
-    rules = [om.FrequencyCap(1, per=None), Volume("spring", least=150)]
-    got = om.spark.plan(spark_of(session, frame), constraints=rules, n_parts=3)
-    sent = got.touches.toArrow().to_pandas()
-    assert (sent["campaign_id"] == "spring").sum() >= 150
-    one = om.plan(Candidates.from_frame(frame), constraints=rules)
-    assert one.value * (1 - 0.01) <= got.value <= one.bound
-    assert one.value <= got.bound
-    with pytest.raises(InfeasibleError, match="add up to 0"):
-        om.spark.plan(spark_of(session, frame), constraints=[om.FrequencyCap(0, per=None), rules[1]], n_parts=3)
-
-
-class Loose(om.planning.Constraint):
-    """A row of everybody that says it is one of a single person."""
-
-    def rows(self, touches):
-        n = len(touches)
-        return Rows(row=np.zeros(n, int), touch=np.arange(n), weight=np.ones(n), limit=np.array([3.0]))
-
-
-class Share(om.planning.Constraint):
-    """A limit that follows from the touches of a part."""
-
-    def rows(self, touches):
-        n = len(touches)
-        return Rows(
-            row=np.zeros(n, int), touch=np.arange(n), weight=np.ones(n), limit=np.array([n / 2]), labels=("half",)
-        )
-
-
-def test_a_plan_refuses_what_parts_cannot_know(session, frame):
-    from pyspark.sql import functions as f
-
-    table = spark_of(session, frame.head(200))
-    with pytest.raises(ParameterError, match="one offer, and they lie in many parts"):
-        om.spark.plan(table, constraints=[OneOffer("segment")])
-    with pytest.raises(ParameterError, match="Loose has 1 row without a label"):
-        om.spark.plan(table, constraints=[Loose()], n_parts=2)
-    with pytest.raises(ParameterError, match="differs from part to part"):
-        om.spark.plan(table, constraints=[Share()], n_parts=2)
-    with pytest.raises(EmptyError, match="there are no touches"):
-        om.spark.plan(table.limit(0))
-    with pytest.raises(SchemaError, match="no time zone"):
-        om.spark.plan(table.withColumn("send_at", f.col("send_at").cast("timestamp_ntz")))
-    with pytest.raises(SchemaError, match="value is string"):
-        om.spark.plan(table.withColumn("value", f.lit("much")))
-    with pytest.raises(SchemaError, match="channel"):
-        om.spark.plan(table.drop("channel"))
-    with pytest.raises(SchemaError, match="PySpark DataFrame"):
-        om.spark.plan(frame)
-    with pytest.raises(ParameterError, match="FrequencyCap: channels"):
-        om.spark.plan(table, constraints=[om.FrequencyCap(1, per="7D", channels="fax")])
-
-
-def test_no_error_of_an_executor_names_a_person(session, frame):
-    from pyspark.sql import functions as f
-
-    table = spark_of(session, frame.head(200))
-    with pytest.raises(SchemaError, match="value") as caught:
-        om.spark.plan(table.withColumn("value", f.when(f.col("item_id") != "i3", f.col("value"))))
-    assert "secret" not in str(caught.value)

@@ -5,7 +5,7 @@ from omnireco.spark.best_slots import send_times
 from omnireco.spark.lists import recommend
 from omnireco.spark.measuring import evaluate
 from omnireco.spark.mllib import from_mllib
-from omnireco.spark.planning import SparkPlan, plan
+from omnireco.spark.spark_plan import SparkPlan, plan
 from omnireco.spark.touches import candidates
 
 __all__ = ["SparkPlan", "candidates", "evaluate", "from_mllib", "plan", "recommend", "send_times"]

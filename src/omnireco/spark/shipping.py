@@ -83,7 +83,7 @@ def _opened(path: str) -> Any:
 
 
 def private(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Return work of an executor whose errors name no person: of other packages' errors only the kind is told."""
+    """Return work of an executor whose errors name no person: of other packages' errors only the kind is given."""
 
     @wraps(work)
     def run(*given: Any) -> Iterator[Any]:

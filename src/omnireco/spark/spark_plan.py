@@ -494,8 +494,9 @@ def _rounded(
         at = np.where(least > 0, at - push, at)
         push *= 2.0
     raise InfeasibleError(
-        f"{_WHERE}: no plan over partitions was found that meets all floors and rates. Loosen them, raise the limits that stand "
-        "against them, or plan on one machine, where the rows in conflict are named: om.plan(touches, constraints=...)."
+        f"{_WHERE}: no plan over partitions was found that meets all floors and rates. Loosen them, raise the "
+        "limits that stand against them, or plan on one machine, where the rows in conflict are named: "
+        "om.plan(touches, constraints=[...])."
     )
 
 
