@@ -12,7 +12,7 @@ from omnireco._kernels.packing.people import _newton_step, _on_its_side
 
 __all__ = ["Sums", "descended", "more_for", "shares"]
 
-_PASSES, _ENOUGH, _STILL = 25, 1e-5, 2
+_PASSES, _ENOUGH, _STILL = 25, 1e-6, 2
 _CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
 _SHORTEST = 0.02  # of a Newton step
 
