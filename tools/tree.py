@@ -29,6 +29,7 @@ ROOMS = (
     "files",
     "live",
     "adapters",
+    "spark",
     "_demo",
 )
 

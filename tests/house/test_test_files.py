@@ -58,6 +58,10 @@ ELSEWHERE = {
         ("unit/test_store.py", "one table of promises goes over every store"),
     ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
+    **dict.fromkeys(
+        [f"omnireco.spark.{name}" for name in ("best_slots", "lists", "measuring")],
+        ("unit/test_spark.py", "one session of Spark serves them all: it takes seconds to start"),
+    ),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }
 

@@ -1,15 +1,14 @@
 """Spark, local: the same matrix and the same lists as on one machine. Skipped where PySpark or Java is missing."""
 
-import os
 import shutil
-import sys
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 pyspark = pytest.importorskip("pyspark", reason="PySpark (extra spark) is not installed")
 if shutil.which("java") is None:
@@ -20,16 +19,8 @@ WEIGHTS = om.Weights(events={"purchase": 5.0}, half_life="30D", missing="ignore"
 
 
 @pytest.fixture(scope="module")
-def session():
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # the executors run what runs here
-    builder = pyspark.sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    spark = (
-        builder.config("spark.sql.shuffle.partitions", "3")
-        .config("spark.sql.session.timeZone", "Asia/Tokyo")
-        .getOrCreate()
-    )
-    yield spark
-    spark.stop()
+def session(spark_session):
+    return spark_session
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +70,153 @@ def test_refusals(events, table):
     blind = om.EASE().fit(om.data.Interactions.from_frame(events[["user_id", "item_id"]]))
     with pytest.raises(ParameterError, match="unknown weights"):
         om.spark.recommend(blind, table, k=3)
+
+
+# The matrix: the door of one machine reads a DataFrame of Spark.
+
+
+def test_a_matrix_adds_what_stands_twice_and_leaves_the_zone_of_the_session_out(session, events):
+    twice = pd.concat([events, events.head(100)])
+    frame = session.createDataFrame(pa.Table.from_pandas(twice, preserve_index=False))
+    x = om.EventLog.from_frame(twice).matrix(WEIGHTS)
+    session.conf.set("spark.sql.session.timeZone", "America/St_Johns")
+    y = om.EventLog.scan(frame.repartition(9)).matrix(WEIGHTS)  # more partitions than some have rows for
+    session.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    np.testing.assert_allclose(x.csr.toarray(), y.csr.toarray(), rtol=1e-6)
+    assert list(x.layers) == list(y.layers)
+    for name, layer in x.layers.items():
+        np.testing.assert_allclose(layer.toarray(), y.layers[name].toarray(), rtol=1e-6)
+
+
+def test_a_matrix_refuses_times_without_a_zone_missing_ids_and_other_kinds(table):
+    from pyspark.sql import functions as f
+
+    with pytest.raises(SchemaError, match="no time zone"):
+        om.EventLog.scan(table.withColumn("timestamp", f.col("timestamp").cast("timestamp_ntz")))
+    with pytest.raises(SchemaError, match="Cast it"):
+        om.EventLog.scan(table.withColumn("timestamp", f.col("timestamp").cast("string")))
+    lost = table.withColumn("user_id", f.when(f.rand(1) < 0.5, f.col("user_id")))
+    with pytest.raises(SchemaError, match="user_id is missing in"):
+        om.EventLog.scan(lost).matrix()
+
+
+# Best slots, candidates, evaluation
+
+
+@pytest.fixture(scope="module")
+def world():
+    return om.simulate(n_users=90, n_items=20, days=60, seed=4)
+
+
+@pytest.fixture(scope="module")
+def data(world):
+    return om.Dataset(
+        om.EventLog.from_frame(world.events),
+        messages=om.MessageLog.from_frame(world.messages),
+        audience=om.Audience.from_frame(world.users),
+    )
+
+
+@pytest.fixture(scope="module")
+def timing(data):
+    return om.SendTime().fit(data)
+
+
+def spark_of(session, frame):
+    return session.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def test_best_slots_are_those_of_one_machine_to_the_bit(session, world, data, timing):
+    people = spark_of(session, world.users).repartition(5)
+    asked = {"channel": "email", "quiet_hours": ("21:00", "08:00")}
+    got = om.spark.send_times(timing, people, "2025-04-14", 7, **asked).toArrow().to_pandas()
+    want = timing.best(om.Dataset(audience=data.audience), "2025-04-14", 7, **asked)
+    got = got.sort_values("user_id").reset_index(drop=True)
+    for name in want.columns:
+        assert (got[name].isna() == want[name].isna()).all()
+        assert (got[name].dropna().to_numpy() == want[name].dropna().to_numpy()).all(), name
+
+
+def test_people_who_stand_twice_or_have_no_consent_column_are_refused(session, world, timing):
+    from pyspark.sql import functions as f
+
+    people = spark_of(session, world.users)
+    with pytest.raises(SchemaError, match="90 people stand in the table more than once"):
+        om.spark.send_times(timing, people.union(people), "2025-04-14", 7, channel="email")
+    with pytest.raises(ParameterError, match="no column consent_sms"):
+        om.spark.send_times(timing, people, "2025-04-14", 7, channel="sms")
+    with pytest.raises(SchemaError, match="consent_email is string"):
+        om.spark.send_times(timing, people.withColumn("consent_email", f.lit("yes")), "2025-04-14", 7, channel="email")
+    with pytest.raises(SchemaError, match="timezone"):
+        om.spark.send_times(timing, people.drop("timezone"), "2025-04-14", 7, channel="email")
+    nobody = people.withColumn("user_id", f.lit(None).cast("bigint"))
+    with pytest.raises(SchemaError, match="user_id is missing"):
+        om.spark.send_times(timing, nobody, "2025-04-14", 7, channel="email")
+    with pytest.raises(ParameterError, match="how many days"):
+        om.spark.send_times(timing, people, "2025-04-14", channel="email")
+    with pytest.raises(ParameterError, match="SendTime"):
+        om.spark.send_times(om.SendTime(), people, "2025-04-14", 7, channel="email")
+
+
+def test_candidates_are_those_of_one_machine(session, world, data, timing):
+    recs = om.ALS(factors=4).fit(data).recommend(data.requests(), k=3)
+    slots, rules = om.slots("2025-04-14", days=2), [om.QuietHours("21:00", "08:00")]
+    left = world.messages.assign(unsubscribed_at=pd.NaT)
+    left["unsubscribed_at"] = left["sent_at"].where(left["user_id"] % 5 == 0)
+    whole = om.Dataset(audience=data.audience, messages=om.MessageLog.from_frame(left))
+    want = om.candidates(recs, whole, timing, slots, channels=["email", "push"], eligibility=rules).to_frame()
+    got = om.spark.candidates(
+        spark_of(session, recs.to_frame()).repartition(4),
+        spark_of(session, world.users),
+        timing,
+        slots,
+        channels=["email", "push"],
+        messages=spark_of(session, left),
+        eligibility=rules,
+    )
+    keys = ["user_id", "item_id", "channel", "send_at"]
+    got = got.toArrow().to_pandas().sort_values(keys, ignore_index=True)
+    want = want.sort_values(keys, ignore_index=True)
+    for name in [*keys, "probability", "value"]:
+        assert (got[name].to_numpy() == want[name].to_numpy()).all(), name
+    words = recs.to_frame().assign(user_id="u")
+    with pytest.raises(SchemaError, match="user_id is string in the lists and bigint"):
+        om.spark.candidates(spark_of(session, words), spark_of(session, world.users), timing, slots, channels="push")
+
+
+def test_an_evaluation_is_that_of_one_machine_number_for_number(session, data):
+    past, later = data.split("2025-02-20")
+    lists = {
+        "als": om.ALS(factors=4).fit(past).recommend(past.requests(past.users.ids[:60]), k=5),
+        "popular": om.Popularity().fit(past).recommend(past.requests(), k=10).head(50),
+    }
+    metrics = [om.ndcg, om.recall, om.evaluation.mean_reciprocal_rank]
+    want = om.evaluate(lists, later, k=[3, 5], metrics=metrics, n_bootstrap=200, seed=3)
+    truth = later.events.to_frame()[["user_id", "item_id"]].dropna()
+    frames = {name: spark_of(session, recs.to_frame()) for name, recs in lists.items()}
+    theirs = spark_of(session, truth)
+    got = om.spark.evaluate(frames, theirs, k=[3, 5], metrics=metrics, n_bootstrap=200, seed=3)
+    pd.testing.assert_frame_equal(got.to_frame(), want.to_frame(), check_exact=True)
+    assert got.n_without_list == want.n_without_list
+    assert got.n_without_truth == want.n_without_truth
+    assert got.users == want.users
+    with pytest.raises(ParameterError, match="have 5 places"):
+        om.spark.evaluate({"als": frames["als"]}, theirs, k=8)
+    with pytest.raises(ParameterError, match="a metric of the catalogue"):
+        om.spark.evaluate(frames, theirs, k=5, metrics=[lambda lists: 0.5])
+    with pytest.raises(SchemaError, match="repeat an item"):
+        om.spark.evaluate({"als": frames["als"].union(frames["als"])}, theirs, k=5)
+    with pytest.raises(EmptyError, match="list for none"):
+        om.spark.evaluate(
+            {
+                "als": frames["als"]
+                .where("user_id < 0")
+                .union(session.createDataFrame([(-1, i, i, 0.0) for i in range(1, 6)], frames["als"].schema))
+            },
+            theirs,
+            k=5,
+        )
+    with pytest.raises(SchemaError, match="no two are equal"):
+        om.spark.evaluate({"als": frames["als"].selectExpr("string(user_id) user_id", "item_id", "rank")}, theirs, k=5)
+    with pytest.raises(SchemaError, match="PySpark DataFrame"):
+        om.spark.evaluate(lists, theirs, k=5)

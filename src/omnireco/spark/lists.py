@@ -1,11 +1,8 @@
-"""PySpark (extra ``spark``): lists for everybody, answered by the executors with a model that was fitted here."""
+"""Lists for everybody in a Spark table of events, answered by the executors with a model that was fitted here."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +11,14 @@ from omnireco._core.checks import check_flag, check_k, check_kind
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.large.lazy import LazyEvents, clock_after, grouped_by_cell, is_lazy, lazy_events, opened_for
+from omnireco.data.large.lazy import LazyEvents, clock_after, grouped_by_cell, lazy_events, opened_for
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_names_of, weights_by_kind
-from omnireco.errors import ParameterError, SchemaError
-from omnireco.files.io import load, save
+from omnireco.errors import ParameterError
 from omnireco.models.base import Model
+from omnireco.spark.shipping import opened, private, ship, spark_frame
 
-__all__ = ["recommend"]
+__all__ = ["answering", "recommend"]
 
 
 def recommend(
@@ -80,11 +77,7 @@ def recommend(
     """
     check_kind(model, Model, "recommend: model", "om.ALS().fit(data)")
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-    if not is_lazy(events) or type(events).__module__.partition(".")[0] != "pyspark":
-        raise SchemaError(
-            f"om.spark.recommend takes a PySpark DataFrame. Got {type(events).__name__}: write spark.table('events'), "
-            "or model.recommend(data.requests(), k=10) for a log on this machine."
-        )
+    events = spark_frame(events, "om.spark.recommend", "events", "model.recommend(data.requests(), k=10)")
     weights = model.event_weights
     if weights is None:
         raise ParameterError(
@@ -95,50 +88,37 @@ def recommend(
     grouped = _grouped(log, weights, at)
     kinds = {field.name: field.dataType.simpleString() for field in grouped.schema.fields}
     inside = grouped.schema["cells"].dataType.elementType["item_id"].dataType.simpleString()
-    name = _ship(model, events.sparkSession.sparkContext)
+    name = ship(model, events.sparkSession.sparkContext)
     rules = {"k": k, "eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
     schema = f"user_id {kinds['user_id']}, item_id {inside}, rank int, score float"
-    return grouped.mapInArrow(_answering(name, rules), schema)
+    return grouped.mapInArrow(answering(name, rules), schema)
 
 
 def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
     """Return one row per person: user_id, and cells of item, channel, type and worth."""
     from pyspark.sql import functions as f
 
-    opened, facts = opened_for(log, weights)
+    ours, facts = opened_for(log, weights)
     clock = clock_after(facts["last"], at, "om.spark.recommend", "filter the events")
-    cells = grouped_by_cell(opened, weights, clock).to_native()
+    cells = grouped_by_cell(ours, weights, clock).to_native()
     names = {name: [row[0] for row in cells.select(name).distinct().collect()] for name in ("event", "channel")}
     check_names_of(weights, names["event"], names["channel"])
     cell = f.struct("item_id", "channel", "event", "_worth")
     return cells.groupBy("user_id").agg(f.collect_list(cell).alias("cells"))
 
 
-def _ship(model: Model, context: Any) -> str:
-    """Write a model into a file that every executor gets, and return its name there."""
-    path = Path(tempfile.mkdtemp(prefix="omnireco")) / f"model-{id(model):x}.omni"
-    save(model, path)
-    context.addFile(str(path))
-    return path.name
+def answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what an executor does with batches of people and their cells, by a model that was shipped."""
 
-
-def _answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    @private
     def answer(batches: Iterator[Any]) -> Iterator[Any]:
-        from pyspark import SparkFiles
-
-        model = _opened(SparkFiles.get(name))
+        model = opened(name)
         for batch in batches:
             if batch.num_rows:
                 recs = model.recommend(_histories(batch, model), threads=1, **rules)
                 yield from recs.to_arrow().to_batches()
 
     return answer
-
-
-@lru_cache(maxsize=2)
-def _opened(path: str) -> Any:
-    """Return a model, read once in each process of an executor."""
-    return load(path)
 
 
 def _histories(batch: Any, model: Any) -> Interactions:
