@@ -251,8 +251,10 @@ async def feedback(events: Events) -> Accepted:
     live = SERVICE.live
     found = live.observe(told) if len(told) <= FEW else await asyncio.to_thread(live.observe, told)
     new = sum(found)
-    NEW.inc(new)
-    OLD.inc(len(told) - new)
+    if new:
+        NEW.inc(new)
+    if len(told) > new:
+        OLD.inc(len(told) - new)
     return {"accepted": len(told), "new": new}
 
 

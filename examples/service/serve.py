@@ -33,7 +33,7 @@ class Worker(uvicorn.Server):
 
 def work(listening: socket.socket, options: argparse.Namespace, parent: int) -> None:
     """Answer requests until told to stop."""
-    config = uvicorn.Config(app.app, access_log=options.access_log, log_level="warning", server_header=False)
+    config = uvicorn.Config(app.app, access_log=options.access_log, log_level="warning", server_header=False, timeout_keep_alive=75)
     if options.access_log:
         config.log_level = "info"
         config.configure_logging()
