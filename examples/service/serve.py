@@ -16,12 +16,42 @@ import time
 from contextlib import suppress
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import app
 from omnireco.errors import OmnirecoError
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 PATIENCE = 30  # seconds that open requests may take after the service was told to stop
+
+
+class Whole:
+    """A transport that writes what one turn of the loop gives at once: head and body are one packet, not two."""
+
+    def __init__(self, transport, loop):
+        self._transport, self._loop, self._held = transport, loop, []
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def write(self, data):
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self):
+        self._flush()
+        self._transport.close()
+
+    def _flush(self):
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+
+class Protocol(HttpToolsProtocol):
+    def connection_made(self, transport):
+        super().connection_made(Whole(transport, self.loop))
 
 
 class Worker(uvicorn.Server):
@@ -33,10 +63,14 @@ class Worker(uvicorn.Server):
 
 def work(listening: socket.socket, options: argparse.Namespace, parent: int) -> None:
     """Answer requests until told to stop."""
-    config = uvicorn.Config(app.app, access_log=options.access_log, log_level="warning", server_header=False, timeout_keep_alive=75)
-    if options.access_log:
-        config.log_level = "info"
-        config.configure_logging()
+    config = uvicorn.Config(
+        app.app,
+        http=Protocol,
+        access_log=options.access_log,
+        log_level="info" if options.access_log else "warning",
+        server_header=False,
+        timeout_keep_alive=75,  # longer than what keeps connections to us: whoever sends must not meet a closed one
+    )
     server = Worker(config)
     server.parent = parent
     server.run(sockets=[listening])
