@@ -226,6 +226,7 @@ def refused(error: Exception):
 @api.exception_handler(NotReady)
 @api.exception_handler(OmnirecoError)
 @api.exception_handler(RequestValidationError)
+@api.exception_handler(ValidationError)
 async def told(request, error):
     status, detail = refused(error)
     return JSONResponse({"detail": detail}, status, {"Cache-Control": "no-store"})

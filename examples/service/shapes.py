@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 AHEAD = dt.timedelta(minutes=5)  # how far a sender's clock may be before ours
@@ -37,7 +37,7 @@ When = Annotated[
     AfterValidator(instant),
     Field(description="ISO 8601 with an offset; now by default", json_schema_extra={"format": "date-time"}),
 ]
-EventId = Annotated[Name, Field(description="Give one, and the same at every try: it then counts once")]
+EventId = Annotated[Name, Field(description="Sent again with the same event_id and timestamp, an event counts once")]
 
 
 class Body(BaseModel):
@@ -48,26 +48,33 @@ class Body(BaseModel):
         return {name: value for name, value in self.__dict__.items() if value is not None}
 
 
-class Event(Body):
+class Happened(Body):
+    timestamp: When | None = None
+    event_id: EventId | None = None
+
+    @model_validator(mode="after")
+    def at_one_time(self):
+        if self.event_id is not None and self.timestamp is None:
+            raise ValueError("an event_id needs a timestamp: without one, the next try would be another event")
+        return self
+
+
+class Event(Happened):
     user_id: Id
     event: Name
     channel: Name
-    timestamp: When | None = None
     item_id: Id | None = None
     value: Number | None = None
-    event_id: EventId | None = None
     consent: StrictBool | None = None
     purpose: Name | None = None
     refers_to: Name | None = None
 
 
-class Consent(Body):
+class Consent(Happened):
     user_id: Id
     channel: Name
     consent: StrictBool
     purpose: Name | None = Field(None, description="Messages on the channel, where none is given")
-    timestamp: When | None = None
-    event_id: EventId | None = None
 
 
 class Click(Body):
