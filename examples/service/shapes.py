@@ -3,7 +3,18 @@
 import datetime as dt
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 AHEAD = dt.timedelta(minutes=5)  # how far a sender's clock may be before ours
@@ -28,7 +39,16 @@ def instant(text: str) -> dt.datetime:
     return at
 
 
-Id = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)] | Annotated[StrictStr, Field(min_length=1, max_length=512)]
+def named(value: Any, check: Any) -> int | str:
+    """Return an id, or say what one is in place of why it is neither of the two."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError("must be an id: an integer of 64 bits or a text of 1 to 512 characters") from None
+
+
+Whole = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
+Id = Annotated[Whole | Annotated[StrictStr, Field(min_length=1, max_length=512)], WrapValidator(named)]
 Name = Annotated[StrictStr, Field(min_length=1, max_length=512)]
 Count = Annotated[StrictInt, Field(ge=1, le=MOST_ITEMS)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
