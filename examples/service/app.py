@@ -24,17 +24,12 @@ METRICS.mkdir(parents=True, exist_ok=True)
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # a worker is one core
 
+from edge import LOG, Edge, Quick, WithoutIds, faults  # noqa: E402
 from fastapi import FastAPI, Query, Response  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, JSONResponse  # noqa: E402
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, multiprocess  # noqa: E402
 from pydantic import TypeAdapter, ValidationError  # noqa: E402
-from starlette.exceptions import HTTPException  # noqa: E402
-
-import omnireco as om  # noqa: E402
-from edge import LOG, Edge, Quick, WithoutIds, faults  # noqa: E402
-from omnireco.errors import OmnirecoError, StorageError  # noqa: E402
-from omnireco.live import Live, Rules, Snapshot, SQLiteStore  # noqa: E402
 from shapes import (  # noqa: E402
     MOST_ITEMS,
     Accepted,
@@ -54,6 +49,11 @@ from shapes import (  # noqa: E402
     Why,
     now,
 )
+from starlette.exceptions import HTTPException  # noqa: E402
+
+import omnireco as om  # noqa: E402
+from omnireco.errors import OmnirecoError, StorageError  # noqa: E402
+from omnireco.live import Live, Rules, Snapshot, SQLiteStore  # noqa: E402
 
 SNAPSHOT = FOLDER / "live.omnireco"
 LOOK_EVERY = 1.0  # seconds between looks for a new snapshot

@@ -1,4 +1,4 @@
-"""Start the service: one process is made warm, and workers are forked from it, so that a new one answers in milliseconds.
+"""Start the service: one process is made warm and forks workers, so that a new one answers in milliseconds.
 
 Run: OMNIRECO_FOLDER=data python serve.py [--host 127.0.0.1] [--port 8087] [--workers 2] [--access-log]
 
@@ -15,10 +15,10 @@ import sys
 import time
 from contextlib import suppress
 
+import app
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-import app
 from omnireco.errors import OmnirecoError
 
 STOP = (signal.SIGTERM, signal.SIGINT)

@@ -34,7 +34,7 @@ class Served:
             self.process = subprocess.Popen(command, cwd=EXAMPLE, env=environment, stdout=log, stderr=log)
         self.until(lambda: self.get("/api/health/live")[0] == 200)
 
-    def until(self, holds, seconds=180):
+    def until(self, holds, seconds=600):
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -152,7 +152,12 @@ def test_what_is_wrong_is_refused_and_not_repeated(service, verb, body):
 
 def test_ids_are_in_no_log_no_metric_and_no_address(service):
     service.ask("recommend", {"user_id": SECRET})
-    for path in ("/api/recommend/" + SECRET, "/api/else/" + SECRET, f"/api/resume?user={SECRET}", f"/{SECRET}?{SECRET}"):
+    for path in (
+        "/api/recommend/" + SECRET,
+        "/api/else/" + SECRET,
+        f"/api/resume?user={SECRET}",
+        f"/{SECRET}?{SECRET}",
+    ):
         service.get(path)
     service.get("/api/user/" + SECRET, method="DELETE")
     service.get("/api/recommend", {"user_id": SECRET, "n": SECRET})
@@ -200,7 +205,9 @@ def test_who_stands_in_an_address_is_of_the_kind_that_people_have(service, compa
 
 
 def test_ids_of_every_form_are_kept_apart(service):
-    for place, user in enumerate(["a/b", "a%2Fb", " ", "ø", "🙂", "1004", 1004, -5, "x" * 512, "null", "'; --", "\x00"]):
+    for place, user in enumerate(
+        ["a/b", "a%2Fb", " ", "ø", "🙂", "1004", 1004, -5, "x" * 512, "null", "'; --", "\x00"]
+    ):
         service.ask("feedback", [event(user, f"i{place:02d}", event="add_to_cart")])
         begun = service.ask("resume", {"user_id": user})
         assert [one["item_id"] for one in begun][:1] == [f"i{place:02d}"]
@@ -227,7 +234,9 @@ def test_more_items_than_there_are_gives_those_there_are(service):
 
 
 def test_ten_thousand_events_are_taken_whole_or_not_at_all(service):
-    many = [event("hugo", f"i{n % 30:02d}", event_id=f"many-{n}", timestamp="2026-01-01T10:00:00Z") for n in range(10_000)]
+    many = [
+        event("hugo", f"i{n % 30:02d}", event_id=f"many-{n}", timestamp="2026-01-01T10:00:00Z") for n in range(10_000)
+    ]
     status, text = service.get("/api/feedback", [*many[:-1], event("hugo", 5)])
     assert status == 422, text
     assert service.ask("recommend", {"user_id": "hugo"})["cold"]
