@@ -23,12 +23,13 @@ EXAMPLE = PROJECT / "examples" / "service"
 class Served:
     """A running service."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *command):
         self.folder, self.log = folder, folder / "service.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        command = [sys.executable, "serve.py", "--workers", "1", "--access-log", "--port", self.address.split(":")[-1]]
+        command = [sys.executable, *(command or ("serve.py", "--workers", "1", "--access-log"))]
+        command += ["--port", self.address.split(":")[-1]]
         environment = os.environ | {"OMNIRECO_FOLDER": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=EXAMPLE, env=environment, stdout=log, stderr=log)

@@ -336,8 +336,9 @@ def test_an_erased_person_is_in_no_byte(service):
     assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path):
-    service = serve(tmp_path)
+@pytest.mark.parametrize("command", [(), ("-m", "uvicorn", "app:app")], ids=["serve.py", "uvicorn"])
+def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path, command):
+    service = serve(tmp_path, *command)
     try:
         assert service.get("/api/health/ready")[0] == 503
         assert service.get("/api/recommend", {"user_id": 1})[0] == 503
@@ -347,6 +348,9 @@ def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path):
         assert service.ask("feedback", [event(1)])["new"] == 1
         (tmp_path / "live.omnireco").unlink()  # the models that answer go on
         assert service.ask("recommend", {"user_id": 1})["items"]
+        service.get("/api/recommend/" + SECRET)
+        assert SECRET not in service.log.read_text()
+        assert service.log.read_text().count('"GET (no route) HTTP/1.1"') == 0
     finally:
         service.stop()
 
