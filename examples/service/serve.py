@@ -2,7 +2,7 @@
 
 Run: OMNIRECO_FOLDER=data python serve.py [--host 127.0.0.1] [--port 8087] [--workers 2] [--access-log]
 
-A worker that ends is replaced at once. The warm process keeps one thread and opens every new snapshot too: what a new
+A worker that ends is replaced at once. The warm process answers nothing, starts no threads, and opens every new snapshot too: what a new
 worker needs is in its memory, shared with the others. Where there is no fork (Windows), run ``uvicorn app:app``.
 """
 
@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from contextlib import suppress
 
 import app
@@ -78,7 +79,9 @@ def work(listening: socket.socket, options: argparse.Namespace, parent: int) -> 
 
 def fork(listening: socket.socket, options: argparse.Namespace) -> int:
     parent = os.getpid()
-    child = os.fork()
+    with warnings.catch_warnings():  # the only other thread is that of Arrow's allocator, which knows of forks
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        child = os.fork()
     if child:
         return child
     code = 1
