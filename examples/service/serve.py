@@ -2,7 +2,7 @@
 
 Run: OMNIRECO_FOLDER=data python serve.py [--host 127.0.0.1] [--port 8087] [--workers 2] [--access-log]
 
-A worker that ends is replaced at once. The warm process answers nothing, starts no threads, and opens every new snapshot
+A worker that ends is replaced at once. The warm process answers nothing, starts no threads, and opens every snapshot
 too: what a new worker needs is in its memory, shared with the others. Where there is no fork (Windows), run
 ``uvicorn app:app``.
 """
