@@ -23,18 +23,19 @@ EXAMPLE = PROJECT / "examples" / "service"
 class Served:
     """A running service."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *command):
         self.folder, self.log = folder, folder / "service.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        command = [sys.executable, "-m", "uvicorn", "app:app", "--no-access-log", "--port", self.address.split(":")[-1]]
+        command = [sys.executable, *(command or ("serve.py", "--workers", "1", "--access-log"))]
+        command += ["--port", self.address.split(":")[-1]]
         environment = os.environ | {"OMNIRECO_FOLDER": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=EXAMPLE, env=environment, stdout=log, stderr=log)
         self.until(lambda: self.get("/api/health/live")[0] == 200)
 
-    def until(self, holds, seconds=180):
+    def until(self, holds, seconds=600):
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -46,10 +47,10 @@ class Served:
             time.sleep(0.05)
         raise AssertionError(self.log.read_text())
 
-    def get(self, path, body=None):
+    def get(self, path, body=None, *, method=None, kind="application/json"):
         """Return the status and the text of an answer; a body is posted."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(self.address + path, data, {"Content-Type": kind}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()

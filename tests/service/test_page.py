@@ -104,7 +104,7 @@ def browser(service, tmp_path):
     found.close()
 
 
-LIST = "[...document.querySelectorAll('#list li')].map(line => line.firstChild.textContent.trim())"
+LIST = "[...document.querySelectorAll('#list li')].map(line => line.dataset.item)"
 WHY = "document.querySelector('#list small').textContent"
 
 
@@ -151,6 +151,29 @@ def test_a_message_is_shown_for_somebody_who_consented(service, browser, company
     assert "% likely" in browser.run("id('touch').textContent")
 
 
+def test_consent_is_given_and_withdrawn_and_a_person_forgotten(service, browser, company):
+    users = company[0].audience.users.ids[:40].tolist()
+    user = next(one for one in users if service.ask("touch", {"user_id": one}) is not None)
+    show(browser, user)
+    for place in (2, 4):
+        click(browser, f"#consents button:nth-child({place})")
+    assert browser.run("id('touch').textContent") == "None within the week."
+    click(browser, "#forget")
+    assert "events removed" in browser.run("id('log').textContent")
+    assert "nothing is known" in browser.run("id('cold').textContent")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_is_wider_than_the_window(browser, width):
+    how = {"width": width, "height": 850, "deviceScaleFactor": 1, "mobile": False}
+    browser.tell("Emulation.setDeviceMetricsOverride", **how)
+    show(browser, 1004)
+    assert browser.run("innerWidth") == width
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    lowest = "Math.min(...[...document.querySelectorAll('button')].map(one => one.offsetHeight))"
+    assert browser.run(lowest) >= (40 if width == 400 else 30)
+
+
 def test_an_error_is_shown(service, browser):
     show(browser, "")
-    assert "at least 1 character" in browser.run("id('error').textContent")
+    assert "user_id: must be an id" in browser.run("id('error').textContent")

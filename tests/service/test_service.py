@@ -89,7 +89,41 @@ BAD = [
     ("feedback", [event("anna", **{SECRET: 1})]),
     ("feedback", [event("anna", consent=SECRET)]),
     ("feedback", {SECRET: 1}),
-    ("feedback", [event("anna")] * 1001),
+    ("feedback", [event("anna")] * 10_001),
+    ("feedback", [event("anna", item_id="")]),
+    ("feedback", [event("anna", channel="")]),
+    ("feedback", [event("anna", value="5")]),
+    ("feedback", b'[{"user_id": "anna", "event": "view", "channel": "app", "value": NaN}]'),
+    ("feedback", b'[{"user_id": "anna", "event": "view", "channel": "app", "value": 1e999}]'),
+    ("feedback", [event("anna", timestamp="2026-01-01")]),
+    ("feedback", [event("anna", timestamp=1_767_225_600)]),
+    ("feedback", [event("anna", timestamp="2099-01-01T10:00:00Z")]),
+    ("feedback", [event("anna", timestamp="0001-01-01T00:00:00+14:00")]),
+    ("feedback", [event("anna", timestamp="2026-01-01T10:00:00Z", event_id=7)]),
+    ("feedback", [event("anna", event_id=SECRET)]),
+    ("consent", {"user_id": SECRET, "channel": "email", "consent": True, "event_id": SECRET}),
+    ("feedback", [None]),
+    ("feedback", b""),
+    ("feedback", b"null"),
+    ("feedback", b"[" * 100_000),
+    ("feedback", b"\xff\xfe"),
+    ("recommend", b'{"user_id": "' + b"x" * 513 + b'"}'),
+    ("recommend", {"user_id": SECRET, "n": -1}),
+    ("recommend", {"user_id": SECRET, "n": 1001}),
+    ("recommend", {"user_id": SECRET, "n": "5"}),
+    ("recommend", {"user_id": SECRET, "n": True}),
+    ("recommend", {"user_id": SECRET, "n": 2.5}),
+    ("recommend", {"user_id": None}),
+    ("recommend", {"user_id": [SECRET]}),
+    ("recommend", {"user_id": SECRET, "given": "i03"}),
+    ("recommend", {"user_id": SECRET, "exclude": [None]}),
+    ("recommend", {}),
+    ("recommend", []),
+    ("touch", {"user_id": SECRET, "channel": SECRET}),
+    ("touch", {"user_id": ""}),
+    ("resume", {"user_id": {}}),
+    ("consent", {"user_id": SECRET, "channel": "email"}),
+    ("consent", {"user_id": SECRET, "channel": "email", "consent": "yes"}),
     ("feedback", ("[" + SECRET).encode()),
     ("recommend", {"user_id": SECRET, "n": 0}),
     ("recommend", {"user_id": SECRET, "n": SECRET}),
@@ -101,6 +135,9 @@ BAD = [
     ("recommend", {"user_id": "\ud800" + SECRET}),
     ("why", {"user_id": SECRET, "items": [SECRET]}),
     ("session/recommend", {"clicks": [{"event": SECRET, "channel": "web"}]}),
+    ("session/recommend", {"clicks": [{"event": "view", "channel": "web", "item_id": 5}]}),
+    ("session/recommend", {"clicks": [{"event": "view", "channel": "web", "item_id": "i03"}] * 1001}),
+    ("erase", {"user_id": ""}),
     ("erase", {"user_ids": [SECRET]}),
 ]
 
@@ -115,20 +152,150 @@ def test_what_is_wrong_is_refused_and_not_repeated(service, verb, body):
 
 def test_ids_are_in_no_log_no_metric_and_no_address(service):
     service.ask("recommend", {"user_id": SECRET})
-    service.get("/api/recommend/" + SECRET)
+    for path in (
+        "/api/recommend/" + SECRET,
+        "/api/else/" + SECRET,
+        f"/api/resume?user={SECRET}",
+        f"/{SECRET}?{SECRET}",
+    ):
+        service.get(path)
+    service.get("/api/user/" + SECRET, method="DELETE")
+    service.get("/api/recommend", {"user_id": SECRET, "n": SECRET})
     assert SECRET not in service.get("/metrics")[1]
     log = service.log.read_text()
     assert SECRET not in log
     assert "Traceback" not in log
-    paths = json.loads(service.get("/openapi.json")[1])["paths"]
-    assert not any("{" in path for path in paths)
-    assert {
-        "/api/feedback",
-        "/api/recommend",
-        "/api/session/recommend",
-        "/api/health/live",
-        "/api/health/ready",
-    } <= set(paths)
+    assert '"GET /api/recommend/{user_id:path} HTTP/1.1"' in log
+    assert '"DELETE /api/user/{user_id:path} HTTP/1.1"' in log
+    assert '"GET (no route) HTTP/1.1" 404' in log
+
+
+def test_openapi_describes_every_verb(service):
+    told = json.loads(service.get("/openapi.json")[1])
+    methods = {path: sorted(some) for path, some in told["paths"].items()}
+    assert methods == {
+        "/api/feedback": ["post", "put"],
+        "/api/recommend": ["post"],
+        "/api/recommend/{user_id}": ["get"],
+        "/api/session/recommend": ["post"],
+        "/api/consent": ["post"],
+        "/api/touch": ["post"],
+        "/api/resume": ["post"],
+        "/api/why": ["post"],
+        "/api/erase": ["post"],
+        "/api/user/{user_id}": ["delete"],
+        "/api/health/live": ["get"],
+        "/api/health/ready": ["get"],
+    }
+    assert {"Event", "Ask", "Visit", "Items", "Accepted"} <= set(told["components"]["schemas"])
+    body = told["paths"]["/api/feedback"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["maxItems"] == 10_000
+    assert service.get("/docs")[0] == 200
+
+
+def test_who_stands_in_an_address_is_of_the_kind_that_people_have(service, company):
+    user = int(company[0].audience.users.ids[0])
+    status, text = service.get(f"/api/recommend/{user}?n=3")
+    assert status == 200
+    items = service.ask("recommend", {"user_id": user, "n": 3})["items"]
+    assert [one["id"] for one in json.loads(text)["items"]] == [one["id"] for one in items]
+    for path in ("anna", "", "%00", "a/b", "1.5", "9" * 30, "%D9%A3", "x" * 600, f"{user}?n=0", f"{user}?n=1001"):
+        status, text = service.get("/api/recommend/" + path)
+        assert status == 422, (path, text)
+
+
+def test_ids_of_every_form_are_kept_apart(service):
+    for place, user in enumerate(
+        ["a/b", "a%2Fb", " ", "ø", "🙂", "1004", 1004, -5, "x" * 512, "null", "'; --", "\x00"]
+    ):
+        service.ask("feedback", [event(user, f"i{place:02d}", event="add_to_cart")])
+        begun = service.ask("resume", {"user_id": user})
+        assert [one["item_id"] for one in begun][:1] == [f"i{place:02d}"]
+
+
+def test_other_requests_that_are_wrong_say_so(service):
+    assert service.get("/api/recommend", b'{"user_id": 1}', kind="text/plain")[0] == 415
+    assert service.get("/api/recommend", b" " * (8 << 20) + b"{}")[0] == 413
+    assert service.get("/api/touch", b" " * (8 << 20) + b"{}")[0] == 413
+    assert service.get("/api/recommend")[0] == 405
+    assert service.get("/api/touch")[0] == 405
+    assert service.get("/api/recommend", {"user_id": 1}, method="DELETE")[0] == 405
+    assert service.get("/api/nothing", {})[0] == 404
+    status, text = service.get("/api/feedback", [event("anna", value="x")] * 50)
+    assert (status, len(json.loads(text)["detail"])) == (422, 11)
+    assert json.loads(text)["detail"][-1]["what"] == "40 faults more"
+    status, text = service.get("/api/touch", {"user_id": 1, "channel": "fax"})
+    assert (status, "email" in text) == (422, True)
+
+
+def test_more_items_than_there_are_gives_those_there_are(service):
+    assert len(service.ask("recommend", {"user_id": "gus", "n": 1000})["items"]) == 30
+    assert len(service.ask("recommend", {"user_id": "gus", "n": 30, "exclude": ["i03", "no such item"]})["items"]) == 29
+
+
+def test_ten_thousand_events_are_taken_whole_or_not_at_all(service):
+    many = [
+        event("hugo", f"i{n % 30:02d}", event_id=f"many-{n}", timestamp="2026-01-01T10:00:00Z") for n in range(10_000)
+    ]
+    status, text = service.get("/api/feedback", [*many[:-1], event("hugo", 5)])
+    assert status == 422, text
+    assert service.ask("recommend", {"user_id": "hugo"})["cold"]
+    status, text = service.get("/api/feedback", [*many[:-1], many[0] | {"item_id": "i29"}])
+    assert status == 422, text
+    assert service.ask("recommend", {"user_id": "hugo"})["cold"]
+    assert service.ask("feedback", many) == {"accepted": 10_000, "new": 10_000}
+    assert service.ask("feedback", many) == {"accepted": 10_000, "new": 0}
+    assert not service.ask("recommend", {"user_id": "hugo"})["cold"]
+
+
+def test_the_newest_consent_decides_whether_there_is_a_message(service, company):
+    users = company[0].audience.users.ids.tolist()
+    user = next(one for one in users if service.ask("touch", {"user_id": one}) is not None)
+    for channel in company[0].audience.channels.ids:
+        service.ask("consent", {"user_id": user, "channel": channel, "consent": False})
+    assert service.ask("touch", {"user_id": user}) is None
+    service.ask("consent", {"user_id": user, "channel": "email", "consent": True, "timestamp": "2026-01-01T00:00:00Z"})
+    assert service.ask("touch", {"user_id": user}) is None
+
+
+def test_requests_of_one_person_at_once_and_an_erasure_among_them(service):
+    """Every event counts once, every answer is whole, and who was erased is known by what came later only."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(number):
+        when = f"2026-01-01T10:{number % 60:02d}:00Z"
+        service.ask("feedback", [event("ivy", f"i{number % 30:02d}", event_id=f"ivy-{number}", timestamp=when)])
+        return len(service.ask("recommend", {"user_id": "ivy", "n": 5, "exclude": ["i07"]})["items"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(one, range(40)), *pool.map(one, range(40))} <= set(range(6))
+        assert service.ask("erase", {"user_id": "ivy"})["events"] == 40
+        told = [pool.submit(one, number) for number in range(100, 140)]
+        gone = pool.submit(service.ask, "erase", {"user_id": "ivy"})
+        assert gone.result()["people"] == 1
+        assert all(future.result() is not None for future in told)
+    last = service.ask("erase", {"user_id": "ivy"})
+    assert last["events"] <= 40
+    assert service.ask("recommend", {"user_id": "ivy"})["cold"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="workers are found by /proc, which is Linux's")
+def test_a_killed_worker_is_replaced_by_one_that_is_warm(service):
+    (before,) = children(service.process.pid)
+    os.kill(before, 9)
+    service.until(lambda: json.loads(service.get("/api/health/ready")[1])["worker"] != before)
+    (after,) = children(service.process.pid)
+    assert cpu_of(after) < 1.0  # it compiles, imports and opens nothing
+    assert service.ask("recommend", {"user_id": "anna"})["items"]
+
+
+def children(pid):
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def cpu_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_numbers_of_all_workers_are_counted(service):
@@ -169,8 +336,9 @@ def test_an_erased_person_is_in_no_byte(service):
     assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path):
-    service = serve(tmp_path)
+@pytest.mark.parametrize("command", [(), ("-m", "uvicorn", "app:app")], ids=["serve.py", "uvicorn"])
+def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path, command):
+    service = serve(tmp_path, *command)
     try:
         assert service.get("/api/health/ready")[0] == 503
         assert service.get("/api/recommend", {"user_id": 1})[0] == 503
@@ -180,6 +348,9 @@ def test_without_a_snapshot_it_lives_and_is_not_ready(serve, company, tmp_path):
         assert service.ask("feedback", [event(1)])["new"] == 1
         (tmp_path / "live.omnireco").unlink()  # the models that answer go on
         assert service.ask("recommend", {"user_id": 1})["items"]
+        service.get("/api/recommend/" + SECRET)
+        assert SECRET not in service.log.read_text()
+        assert service.log.read_text().count('"GET (no route) HTTP/1.1"') == 0
     finally:
         service.stop()
 
@@ -192,6 +363,8 @@ def test_under_load_with_workers_killed_nothing_is_wrong_lost_or_failed(serve):
         EXAMPLE / "load.py",
         "--seconds",
         "12",
+        "--workers",
+        "2",
         "--items",
         "500",
         "--swap-every",
@@ -223,11 +396,9 @@ def test_a_wrong_answer_would_be_noticed(monkeypatch):
     live.observe(told)
     at = "2026-01-02T10:00:01Z"
     items, scores, _ = live.recommend("a", load.N, at=at)
-    right = {
-        "at": at,
-        "known_until": load.EPOCH.isoformat(),
-        "items": [{"id": item, "score": score} for item, score in zip(items, scores.tolist(), strict=True)],
-    }
+    pairs = zip(items, scores.tolist(), strict=True)
+    listed = [{"id": item, "score": score} for item, score in pairs]
+    right = json.dumps({"at": at, "known_until": load.EPOCH.isoformat(), "items": listed}).encode()
     book = load.Book()
     book.story["a"] = [told, right]
     assert load.wrong(book, snapshots, Rules(), 100) == (0, 1)
