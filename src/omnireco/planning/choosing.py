@@ -504,6 +504,8 @@ def _creative_label(touches: Touches, chosen: Any) -> tuple[Vocabulary, np.ndarr
     if not isinstance(chosen, Mapping):
         return _creatives_of(touches, chosen)
     names = [name for name in touches.channels.ids if chosen.get(name) is not None]
+    if not names:
+        return Vocabulary(np.empty(0, object)), np.full(len(touches), NONE, np.int32)
     known, codes = unite([chosen[name].creatives for name in names], "creative_id")
     label = np.full(len(touches), NONE, np.int32)
     for name, new in zip(names, codes, strict=True):

@@ -141,7 +141,9 @@ def near_shops(
     rest = np.flatnonzero(~covered)
     row = np.concatenate([one, rest])
     distance = np.concatenate([far[one, rank], np.full(rest.size, np.nan)])
-    decay = np.exp(-np.nan_to_num(distance, nan=0.0) / decay_km) if decay_km is not None else np.ones(row.size)
+    with np.errstate(over="ignore"):  # endlessly many times the decay: a response of probability 0
+        times = np.nan_to_num(distance, nan=0.0) / (np.inf if decay_km is None else decay_km)
+    decay = np.exp(-times)
     value, chance, terms = _lifted(found, row, decay, True)
     terms["distance_km"] = distance
     label = {"store_id": (nearby.stores, np.concatenate([store[one, rank], np.full(rest.size, NONE, np.int32)]))}
