@@ -401,12 +401,12 @@ def check_window(begin: np.ndarray | None, end: np.ndarray | None, never: int, w
                 f"another unit, or a code. Read times with their unit, pd.to_datetime(frame['{name}'], unit='s', "
                 "utc=True), and leave an end missing where it is open."
             )
-    if begin is not None and end is not None:
-        if (wrong := (begin != never) & (end != never) & (end <= begin)).any():
-            raise SchemaError(
-                f"{where}: valid_until is not after valid_from in {name_rows(wrong)}. Leave an end missing where it is "
-                "open."
-            )
+    if begin is None or end is None:
+        return
+    if (wrong := (begin != never) & (end != never) & (end <= begin)).any():
+        raise SchemaError(
+            f"{where}: valid_until is not after valid_from in {name_rows(wrong)}. Leave an end missing where it is open."
+        )
 
 
 def from_microseconds(at: int) -> dt.datetime:

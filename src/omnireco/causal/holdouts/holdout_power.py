@@ -69,8 +69,8 @@ def holdout_power(
     Raises
     ------
     ParameterError
-        When a number lies outside its range, neither ``lift`` nor ``people`` is given, a probability would rise above 1,
-        or numbers are so large or so small that no number of people follows from them.
+        When a number lies outside its range, neither ``lift`` nor ``people`` is given, a probability would rise above
+        1, or numbers are so large or so small that no number of people follows from them.
 
     Notes
     -----
@@ -115,8 +115,8 @@ def holdout_power(
         )
     if spread is None and lift is not None and mean * (1.0 + lift) > 1.0:
         raise ParameterError(
-            f"holdout_power: a lift of {lift:g} takes a mean of {mean:g} above 1, which no probability is. Write a lift "
-            f"of at most {1.0 / mean - 1.0:.3g}, or sd= where the outcome is no yes or no."
+            f"holdout_power: a lift of {lift:g} takes a mean of {mean:g} above 1, which no probability is. Write a "
+            f"lift of at most {1.0 / mean - 1.0:.3g}, or sd= where the outcome is no yes or no."
         )
     left = (1.0 - correlation**2) * inflate
 
