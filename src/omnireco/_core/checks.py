@@ -405,7 +405,8 @@ def check_window(begin: np.ndarray | None, end: np.ndarray | None, never: int, w
         return
     if (wrong := (begin != never) & (end != never) & (end <= begin)).any():
         raise SchemaError(
-            f"{where}: valid_until is not after valid_from in {name_rows(wrong)}. Leave an end missing where it is open."
+            f"{where}: valid_until is not after valid_from in {name_rows(wrong)}. Leave an end missing where it is "
+            "open."
         )
 
 

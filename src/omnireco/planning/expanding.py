@@ -20,6 +20,7 @@ from omnireco.planning.joining import Valued
 from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Constraint, Eligibility, OncePerItem
 from omnireco.planning.sources import Sources
+from omnireco.planning.touch_value import in_range
 
 __all__ = ["Expanded", "near_shops", "with_columns", "with_offers"]
 
@@ -66,7 +67,7 @@ def with_columns(found: Valued, frame: Any, columns: Mapping[str, str] | None) -
     labels, terms = dict(found.labels), dict(found.terms)
     for name in more:
         if not name.endswith("_id") and _is_number(opened.columns[name]):
-            terms[name] = np.append(opened.numbers(name, allow_missing=True), np.nan)[row]
+            terms[name] = np.append(in_range(opened.numbers(name, allow_missing=True), name, where), np.nan)[row]
             labels.pop(name, None)
         else:
             known, code = opened.ids(name, allow_missing=True)

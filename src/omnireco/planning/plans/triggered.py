@@ -18,7 +18,7 @@ from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
-from omnireco.planning.candidates import NUMBERS, Candidates, check_complete
+from omnireco.planning.candidates import Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plans.one_more import (
     New,
@@ -37,6 +37,7 @@ from omnireco.planning.plans.whatif import same_limit
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Constraint
 from omnireco.planning.sources import channel_names, consent_since, past_messages
+from omnireco.planning.touch_value import NUMBERS, bounds_of
 
 __all__ = ["LivePlan", "Verdict", "verdict_of"]
 
@@ -203,7 +204,9 @@ class _Gate:
         channel = int(self.channels.codes([touch["channel"]])[0])
         given = {name: one for name, one in touch.items() if name not in _NEEDED and one is not None}
         labels = {name: one for name, one in given.items() if name in of_labels}
-        numbers = {name: check_number(one, name) for name, one in given.items() if name in of_numbers}
+        numbers = {
+            name: check_number(one, name, **bounds_of(name)) for name, one in given.items() if name in of_numbers
+        }
         if code < 0:
             return None
         return _Asked(code, New(item) if known < 0 else known, channel, at, labels, {"value": value} | numbers)
