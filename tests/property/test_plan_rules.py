@@ -165,7 +165,8 @@ class Case:
             return first <= local and last - local >= dt.timedelta(hours=2)
 
         self.tests.append(fine)
-        hours = dict.fromkeys(STORES, {day: "-".join(times) for day, times in OPEN.items()})
+        week = {day: "-".join(times) for day, times in OPEN.items()}
+        hours = {"north": week, "south": week}
         frame = pd.DataFrame({"store_id": STORES, "timezone": "Asia/Kathmandu"})
         shops = om.data.Shops.from_frame(frame, hours=hours)
         return P.OpeningHours(shops, channels="push", left="2h")

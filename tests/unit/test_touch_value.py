@@ -206,8 +206,8 @@ def test_a_mapping_that_names_no_item_is_refused(name, keys):
     """Rewards under other names would be free, and margins under other names nobody's."""
     with pytest.raises(ParameterError, match=f"{name} names none of the 2 items"):
         made(TouchValue(**{name: keys}))
+    frame = pd.DataFrame({"user_id": [1], "item_id": "tea", "channel": "sms", "send_at": AT, "probability": 0.1})
     with pytest.raises(ParameterError, match=f"{name} names none of the 1 item "):
-        frame = pd.DataFrame({"user_id": [1], "item_id": "tea", "channel": "sms", "send_at": AT, "probability": 0.1})
         om.planning.Candidates.from_frame(frame, worth=TouchValue(**{name: keys}))
 
 
