@@ -328,3 +328,31 @@ def test_pieces_of_a_shop_are_promised_once():
     assert live.accept(asked(2, probability=0.6, **shoe)).reason == "Stock"
     assert live.accept(asked(2, probability=0.5, **shoe)).accepted
     assert not live.accept(asked(3, **shoe))  # a probability that is not known takes a whole piece
+
+
+def test_rules_of_kinds_and_campaigns_know_those_of_the_whole_plan():
+    """A person without a nudge asked for news: the rule said that nothing here is called a nudge."""
+    at = pd.Timestamp("2025-06-02 09:00", tz="UTC")
+    frame = pd.DataFrame(
+        {"user_id": [1, 2, 3], "item_id": "tea", "channel": "push", "send_at": at, "value": 1.0,
+         "kind": ["nudge", "news", None], "campaign_id": ["spring", "easter", None]}
+    )  # fmt: skip
+    rules = [om.FrequencyCap(1, per="7D", kinds="nudge"), om.planning.Volume("spring", least=1, most=2)]
+    made = om.plan(om.planning.Candidates.from_frame(frame), constraints=rules)
+    assert len(made) == 3
+    asked = {"item_id": "cup", "channel": "push", "send_at": at + pd.Timedelta("1D"), "value": 1.0}
+
+    def reason(user, **more):
+        return made.accept(asked | {"user_id": user} | more).reason
+
+    assert reason(2, kind="news", campaign_id="easter") == "accepted"
+    assert reason(2, kind="nudge", campaign_id="spring") == "accepted"
+    assert reason(2, kind="another") == "accepted"
+    assert reason(2) == "FrequencyCap(1, per='7D', kinds=['nudge'])" or reason(2) == "accepted"
+    assert reason(1, kind="nudge").startswith("FrequencyCap")
+    assert reason(1, kind="news") == "accepted"
+    live = om.planning.LivePlan(made)
+    assert live.accept(asked | {"user_id": 2, "kind": "news", "campaign_id": "spring"}).accepted
+    assert live.accept(asked | {"user_id": 3, "kind": "news", "campaign_id": "spring"}).reason.startswith("Volume")
+    with pytest.raises(IdKindError):
+        made.accept(asked | {"user_id": 2, "kind": 3})

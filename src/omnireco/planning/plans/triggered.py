@@ -21,6 +21,7 @@ from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plans.one_more import (
+    Known,
     New,
     Own,
     joined,
@@ -168,6 +169,7 @@ class _Gate:
         self.start = np.searchsorted(user[order], np.arange(len(self.users) + 1))
         self.sent_at, self.item, self.channel = (a[self.sent] for a in (t.send_at, t.item, t.channel))
         self.labels = {name: (known, codes[self.sent]) for name, (known, codes) in t.labels.items()}
+        self.words = {name: Known.of(known) for name, (known, _) in t.labels.items()}
         self.numbers = {name: known[self.sent] for name, known in t.numbers.items()}
 
     def own(self, user: int) -> Own:
@@ -236,7 +238,7 @@ class _Gate:
         return Touches(
             *(one, items, self.channels, *codes),
             named=self.known,
-            labels=labels_of([*own.labels, asked.labels]),
+            labels=labels_of([*own.labels, asked.labels], self.words),
             holiday=free,
             numbers=numbers_of([*own.numbers, asked.numbers]),
             traits=traits,
