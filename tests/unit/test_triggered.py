@@ -324,10 +324,29 @@ def test_pieces_of_a_shop_are_promised_once():
     best = plan(Candidates.from_frame(frame, Dataset(audience=people())), constraints=[om.planning.Stock(levels)])
     live = LivePlan(best)
     shoe = {"item": "shoe", "store_id": "north"}
-    assert live.accept(asked(1, probability=0.5, **shoe)).left == {"Stock, shoe @ north": 1.0}
+    assert live.accept(asked(1, probability=0.5, **shoe)).left == {
+        "Stock, shoe @ north": 1.0,
+        "Stock, shoe @ any shop": 1.0,
+    }
     assert live.accept(asked(2, probability=0.6, **shoe)).reason == "Stock"
     assert live.accept(asked(2, probability=0.5, **shoe)).accepted
     assert not live.accept(asked(3, **shoe))  # a probability that is not known takes a whole piece
+    assert (
+        live.accept(asked(3, item="shoe", probability=0.1)).reason == "Stock"
+    )  # without a shop: of all, and none is left
+
+
+def test_a_channel_that_the_plan_does_not_use_is_judged():
+    """The plan sends pushes alone; people agreed to texts, and their budget is untouched."""
+    best = made(Budget("sms", cost=1.0, total=1.0))
+    assert set(best.to_frame()["channel"]) == {"push"}
+    live = LivePlan(best)
+    assert live.accept(asked(0, channel="sms")).left == {"Budget('sms')": 1.0}
+    assert live.accept(asked(1, channel="sms")).reason == "Budget('sms')"
+    no = made(audience=people(consent_sms=False))
+    assert no.accept(asked(0, channel="sms")).reason == "Consent"
+    with pytest.raises(ParameterError, match=r"accept: channel: 'fax' is a name that nothing here has[^=]*$"):
+        best.accept(asked(0, channel="fax"))
 
 
 def test_rules_of_kinds_and_campaigns_know_those_of_the_whole_plan():

@@ -26,6 +26,7 @@ from omnireco.planning.rules import (
     Stock,
     Volume,
 )
+from omnireco.planning.rules.shops import stock_rows
 
 __all__ = [
     "Known",
@@ -38,6 +39,7 @@ __all__ = [
     "needs_everybody",
     "numbers_of",
     "over",
+    "rows_of",
     "together",
     "with_new",
 ]
@@ -143,7 +145,7 @@ def together(parts: Sequence[Touches], every: Touches) -> Touches:
     return Touches(
         users=users,
         items=items,
-        channels=first.channels,
+        channels=sets[-1].channels,  # those of the plan, and behind them what it does not use
         user=user,
         item=item,
         **columns,
@@ -174,6 +176,11 @@ def needs_everybody(rule: Constraint, rows: Rows, touches: Touches) -> bool:
     if rule.choices(touches) is not None:
         return True
     return rows.labels is not None and bool(len(rows.labels)) and type(rule) not in _LOCAL
+
+
+def rows_of(rule: Constraint, touches: Touches) -> Rows:
+    """Return the rows of a rule as they would be beside any later message."""
+    return stock_rows(rule, touches, totals=True) if type(rule) is Stock else rule.rows(touches)
 
 
 def keeps_quickly(rule: Constraint, every: Touches) -> bool | None:

@@ -14,6 +14,7 @@ from omnireco._core.remembered import remembered
 from omnireco._kernels.packing import TOLERANCE
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.data.asking.touches import Past, Touches, free_days, traits_of
+from omnireco.data.audience import Audience
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -31,6 +32,7 @@ from omnireco.planning.plans.one_more import (
     needs_everybody,
     numbers_of,
     over,
+    rows_of,
     together,
     with_new,
 )
@@ -142,11 +144,11 @@ class _Gate:
         t, sources = touches.touches, touches.sources
         self.rules, self.eligibility, self.audience = tuple(rules), sources.rules, sources.audience
         self.users = t.users if self.audience is None else self.audience.users
-        self.items, self.channels = t.items, t.channels
-        self.named = channel_names(t.channels, sources)
+        self.items, self.channels = t.items, _with_those_of(self.audience, t.channels)
+        self.named = channel_names(self.channels, sources)
         self.known = t.named or self.named
-        self.since = consent_since(self.users, t.channels, sources)
-        self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
+        self.since = consent_since(self.users, self.channels, sources)
+        self.column = None if self.audience is None else self.audience.channels.codes(self.channels.ids, missing="none")
         past = past_messages(self.users, self.known, sources.messages)
         order = np.lexsort((past.sent_at, past.user))
         kind = np.asarray(past.kind)[order]
@@ -157,7 +159,7 @@ class _Gate:
         self.traits = traits_of(self.users, self.audience)
         self.whole, self.is_sent = t, plan.reason == 0
         self.price = {(row.constraint, row.row): row.price for row in plan.rows}
-        compiled = [rule.rows(t) for rule in self.rules]
+        compiled = [rows_of(rule, t) for rule in self.rules]
         self.shared = self._shared_rows(compiled)
         self.entire = [needs_everybody(rule, rows, t) for rule, rows in zip(self.rules, compiled, strict=True)]
 
@@ -198,7 +200,7 @@ class _Gate:
                 f"accept: {'missing ' + ', '.join(missing) if missing else 'unknown names in the touch'}. "
                 f"Write {_EXAMPLE}."
             )
-        check_known((touch["channel"],), tuple(map(str, self.channels.ids)), "accept: channel")
+        check_known((touch["channel"],), tuple(map(str, self.channels.ids)), "accept: channel", missing=None)
         at, value = check_instant(touch["send_at"], "send_at"), check_number(touch["value"], "value")
         code = int(self.users.codes([touch["user_id"]], missing="none")[0])
         item = touch["item_id"]
@@ -297,7 +299,7 @@ class _Gate:
         left: dict[str, float],
     ) -> tuple[bool, list[tuple[tuple[int, str], float]]]:
         """Return whether the message keeps a rule that looks at touches one by one, and what it takes of its rows."""
-        rows, last = rule.rows(every), len(every) - 1
+        rows, last = rows_of(rule, every), len(every) - 1
         hit = np.flatnonzero(rows.touch == last)
         fine = keeps_offer(rule, every)
         if rows.labels is None:
@@ -352,6 +354,15 @@ class _Gate:
             for label, u, b in zip(rows.labels, used.tolist(), np.asarray(rows.limit).tolist(), strict=True):
                 found[number, label] = _Row(u, b, self.price.get((rule.name, label), 0.0) * rows.unit)
         return found
+
+
+def _with_those_of(audience: Audience | None, channels: Vocabulary) -> Vocabulary:
+    """Return the channels of the plan, and behind them those that people agreed to and the plan does not use."""
+    if audience is None:
+        return channels
+    known = set(channels.ids.tolist())
+    more = np.array([name for name in audience.channels.ids.tolist() if name not in known], object)
+    return Vocabulary(np.concatenate([channels.ids, more])) if more.size else channels
 
 
 class _Judged(NamedTuple):
