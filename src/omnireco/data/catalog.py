@@ -126,9 +126,9 @@ class Catalog:
             for name in ("price", "margin")
             if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), allow_missing=True)) is not None
         }
-        window = [opened.instants(name, none=NEVER) if name in opened else None for name in _WINDOW]
-        check_window(*window, NEVER, "Catalog.from_frame")
-        begin, end = (at if at is None else at[row] for at in window)
+        begin, end = (opened.instants(name, none=NEVER) if name in opened else None for name in _WINDOW)
+        check_window(begin, end, NEVER, "Catalog.from_frame")
+        begin, end = (None if at is None else at[row] for at in (begin, end))
         hidden = None
         if "hidden" in opened:
             hidden = (opened.flags("hidden", missing=True) | opened.odd.get("hidden", np.False_))[row]
