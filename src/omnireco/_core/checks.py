@@ -395,7 +395,7 @@ def check_window(begin: np.ndarray | None, end: np.ndarray | None, never: int, w
     hour are not doubted: they are how "since ever" is written on a clock of some zone.
     """
     for name, at in (("valid_from", begin), ("valid_until", end)):
-        if at is not None and (odd := (at > -DAY_US) & (at < 31 * DAY_US) & (at % 15 * MINUTE_US != 0)).any():
+        if at is not None and (odd := (at > -DAY_US) & (at < 31 * DAY_US) & (at % (15 * MINUTE_US) != 0)).any():
             raise SchemaError(
                 f"{where}: {name} counts microseconds since 1970 in UTC, and is {int(at[odd][0])} in {name_rows(odd)}: "
                 f"another unit, or a code. Read times with their unit, pd.to_datetime(frame['{name}'], unit='s', "

@@ -142,7 +142,12 @@ def holdout_power(
             found = needed(np.float64(lift) * mean, variances(lift), share, confidence, power)
         else:
             power = power_of(lift * mean, found, variances(lift), share, confidence)
-    if not np.isfinite(found) or found > 1e15 or not np.isfinite(power):
+        effect = float(np.float64(lift) * mean)
+    if not np.isfinite(effect):
+        raise ParameterError(
+            f"holdout_power: a lift of {lift:g} of a mean of {mean:g} is no number. Lower one of them."
+        )
+    if not effect or not np.isfinite(found) or found > 1e15 or not np.isfinite(power):
         raise ParameterError("holdout_power: no number of people shows so small a lift. Raise it.")
     n = max(4, int(np.ceil(found)))
-    return HoldoutSize(n, round(share * n), float(round(lift * mean, 12)), float(lift), float(power))
+    return HoldoutSize(n, round(share * n), float(round(effect, 12)), float(lift), float(power))
