@@ -13,13 +13,14 @@ from omnireco.adapters.records import (
     Records,
     Wanted,
     dig,
+    first_of,
     hashed_email,
     listed,
     mapping,
     read_each,
     read_records,
 )
-from omnireco.adapters.values import as_id, as_number, as_person
+from omnireco.adapters.values import as_id, as_number, as_person, filled
 from omnireco.data.frames.suspicion import is_return
 from omnireco.errors import ParameterError
 
@@ -45,11 +46,12 @@ TOUCHES = {
 }
 IGNORED = {
     "commerce.productlistopens": "not about an item or a visit",
+    "commerce.productlistreopens": "not about an item or a visit",
     "web.webinteraction.linkclicks": "not about an item or a visit",
     "directmarketing.emailbouncedsoft": "was never delivered",
 }
 _JOURNEY = ("_experience", "customerJourneyManagement")
-_STATUS = {"sent": "sent", "delivered": "delivered", "bounce": "bounce"}
+_STATUS = {"sent": "sent", "delivered": "delivered", "bounce": "bounce", "out_of_band": "bounce"}
 _ACTS = {"open": "open", "click": "click", "unsubscribe": "unsubscribe", "spam_complaint": "unsubscribe"}
 _WANTED = Wanted(
     "adapters.adobe_xdm",
@@ -89,8 +91,11 @@ def adobe_xdm(records: Records, *, namespace: str | None = None, events: Mapping
 
     Notes
     -----
-    Names by Adobe's "XDM ExperienceEvent class", appendix "Accepted values for eventType". An event without an identity
-    is invalid. One pass of Python over the records.
+    Names by Adobe's "XDM ExperienceEvent class", appendix "Accepted values for eventType"
+    (experienceleague.adobe.com/docs/experience-platform/xdm/classes/experienceevent), by the sample queries of Journey
+    Optimizer's datasets (``messageExecutionID``, ``feedbackStatus``), and by its B2B edition's activities
+    (``personKey.sourceKey``, ``directMarketing.mailingKey.sourceKey``), which are used where an event has no identity
+    map. An event without an identity is invalid.
 
     Examples
     --------
@@ -158,6 +163,8 @@ def _person(out: Collector, record: Mapping[str, Any], wanted: str | None, at: A
             named = kind == wanted or (one.get("primary") is True and not any(k == wanted for k, _ in primary))
             (primary if named else others).append(found)
     ranked = sorted(primary, key=lambda pair: pair[0] != wanted) + others
+    if not ranked and (key := as_person(dig(record, "personKey", "sourceKey"), record.get("personID"))) is not None:
+        return key
     for other in ranked[1:]:
         out.link(ranked[0], other, at)
     return ranked[0][1] if ranked else None
@@ -181,8 +188,11 @@ def _lines(record: Mapping[str, Any], ours: str) -> tuple[list[Line], list[str] 
 def _touch(out: Collector, record: Mapping[str, Any], user: str | None, at: Any, channel: str, kind: str) -> None:
     if kind == "bounce":
         out.set("ignored", "was never delivered")
-    message = dig(record, *_JOURNEY, "messageExecution", "messageID")
-    campaign = dig(record, "directMarketing", "campaignID") or dig(record, *_JOURNEY, "messageExecution", "campaignID")
+    execution = mapping(dig(record, *_JOURNEY, "messageExecution"), "messageExecution")
+    message = first_of(execution, "messageExecutionID", "messageID")
+    mailing = mapping(record.get("directMarketing"), "directMarketing")
+    key = dig(mailing, "mailingKey", "sourceKey")
+    campaign = first_of(execution, "campaignID") or filled(key, first_of(mailing, "mailingID", "campaignID"))
     agent = as_id(dig(record, "environment", "browserDetails", "userAgent"))
     out.touch(user, channel, kind, at, message or campaign, creative=campaign, user_agent=agent)
 

@@ -64,8 +64,9 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
 
     Notes
     -----
-    Names of types and fields by Braze's "Currents: message engagement events" and "customer behavior events". In-app
-    messages and content cards are shown, not sent: they are ignored. A soft bounce and an abort never arrived. One pass
+    Names of types and fields by the event glossary of Braze's Currents, "Message engagement events" and "Customer
+    behavior events" (braze.com/docs/user_guide/data/distribution/braze_currents/event_glossary): ``time`` counts seconds,
+    ``machine_open`` is "true" or null. In-app messages and content cards are shown, not sent: they are ignored. A soft bounce and an abort never arrived. One pass
     of Python over the records.
 
     Examples

@@ -45,6 +45,7 @@ TOUCHES = {
     "unsubscribed from email marketing": ("email", "unsubscribe"),
     "received sms": ("sms", "delivered"),
     "clicked sms": ("sms", "click"),
+    "unsubscribed from sms": ("sms", "unsubscribe"),
     "unsubscribed from sms marketing": ("sms", "unsubscribe"),
     "received push": ("push", "delivered"),
     "opened push": ("push", "open"),
@@ -55,8 +56,14 @@ IGNORED = {
     "fulfilled order": "repeats an order",
     "dropped email": "was never delivered",
     "failed to deliver sms": "was never delivered",
+    "sent sms": "is written by the person",
+    "merged profile": "joins profiles, without their ids",
 }
-CONSENTS = {"subscribed to email marketing": "consent_email", "subscribed to sms marketing": "consent_sms"}
+CONSENTS = {
+    "subscribed to email marketing": "consent_email",
+    "subscribed to sms marketing": "consent_sms",
+    "consented to receive sms": "consent_sms",
+}
 _ITEM = ("ProductID", "Product ID", "ProductId", "product_id", "SKU")
 _WANTED = Wanted("adapters.klaviyo", frozenset(["included", "attributes", "event_properties"]), ("data", "events"))
 
@@ -87,7 +94,9 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
 
     Notes
     -----
-    Names by Klaviyo's "Events API overview" and its built-in metrics. An event whose metric is in no page is counted as
+    Names by Klaviyo's "Get Events" (developers.klaviyo.com/en/reference/get_events) and its references of metrics of
+    e-mail and SMS (help.klaviyo.com/hc/en-us/articles/360036974872 and 360035345572): "Received SMS" is a text that a
+    person received, "Sent SMS" one that they wrote. "Subscribed to List" is no consent to a channel. An event whose metric is in no page is counted as
     unknown. A bounce makes unreachable unless it calls itself soft. All pages are held in memory, since a metric may be
     named by another page.
 
