@@ -30,6 +30,7 @@ __all__ = [
     "Adapted",
     "Collector",
     "Records",
+    "Refused",
     "Unreadable",
     "Wanted",
     "dig",
@@ -115,6 +116,13 @@ class Adapted:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.counts.to_html(index=False)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Stands for a wrapper whose records cannot be read, so that it is counted like a record."""
+
+    why: str
 
 
 @dataclass(slots=True)
@@ -341,14 +349,21 @@ def read_records(
 
 
 def read_each(
-    out: Collector, records: Iterable[Mapping[str, Any]], read_one: Callable[[Collector, Mapping[str, Any]], None]
+    out: Collector,
+    records: Iterable[Mapping[str, Any] | Refused],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
 ) -> Adapted:
     """Read record by record into a collector; one with a field that cannot be read is counted as invalid."""
     with without_collection():
         for record in records:
+            before = len(out.names)
             try:
+                if isinstance(record, Refused):
+                    raise Unreadable(record.why)
                 read_one(out, record)
             except Unreadable as error:
+                if len(out.names) == before:
+                    out.record(None)
                 out.set("invalid", str(error))
         return out.finish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from omnireco._core.checks import check_mapping
@@ -24,6 +25,8 @@ from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Refused,
+    Unreadable,
     Wanted,
     dig,
     first_of,
@@ -127,18 +130,14 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
     }
     with without_collection():
         pages = list(read_records(records, _WANTED))
-    known = {
-        (as_id(one.get("type")), as_id(one.get("id"))): mapping(one.get("attributes"), "attributes")
-        for page in pages
-        for one in listed(page.get("included"), "included")
-    }
+    known = _included(pages)
     out = Collector()
     quick = _quick(out, named, known)
     events_left = (one for one in _events(pages) if not quick(one))
     return read_each(out, events_left, lambda out, one: _one(out, one, named, known))
 
 
-def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -> Callable[[Mapping[str, Any]], bool]:
+def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -> Callable[[Any], bool]:
     """Return a reader of the usual event on an item of a page of the interface, which says whether it read it."""
     names, people, zones = plain_names(named, lower=True), persons(), Zones(out)
     shapes = usual(frozenset(["metric_name", "profile_id", "external_id", "event_properties", "datetime", "timestamp"]))
@@ -150,7 +149,7 @@ def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -
 
     profiles = Known(profile)
 
-    def read(one: Mapping[str, Any]) -> bool:
+    def read(one: Any) -> bool:
         if type(one) is not dict or not shapes[tuple(one)]:
             return False
         try:
@@ -184,9 +183,26 @@ def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -
     return read
 
 
-def _events(pages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _included(pages: list[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
+    """Return what is told of metrics and profiles, by their kind and id; what cannot be read is not told."""
+    known = {}
     for page in pages:
-        yield from listed(page.get("data"), "data") if "attributes" not in page and "data" in page else [page]
+        with suppress(Unreadable):
+            for one in listed(page.get("included"), "included"):
+                with suppress(Unreadable):
+                    known[as_id(one.get("type")), as_id(one.get("id"))] = mapping(one.get("attributes"), "attributes")
+    return known
+
+
+def _events(pages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
+    for page in pages:
+        if "attributes" in page or "data" not in page:
+            yield page
+            continue
+        try:
+            yield from listed(page.get("data"), "data")
+        except Unreadable as error:
+            yield Refused(str(error))
 
 
 def _one(out: Collector, one: Mapping[str, Any], named: Mapping[str, str], known: Mapping[Any, Any]) -> None:

@@ -12,6 +12,8 @@ from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Refused,
+    Unreadable,
     Wanted,
     first_of,
     listed,
@@ -91,9 +93,7 @@ def opentelemetry(
     return read_each(out, lines, lambda out, one: _one(out, one, named, wanted))
 
 
-def _quick(
-    out: Collector, named: Mapping[str, str], wanted: tuple[str, str, str]
-) -> Callable[[Mapping[str, Any]], bool]:
+def _quick(out: Collector, named: Mapping[str, str], wanted: tuple[str, str, str]) -> Callable[[Any], bool]:
     """Return a reader of the usual log record of OTLP that is no order, which says whether it read it."""
     names, people = plain_names(named), persons()
     shapes = usual(frozenset(["event_name", "EventName", "Resource", "Attributes"]))
@@ -110,10 +110,12 @@ def _quick(
             found[key] = next((typed[kind] for kind in _TYPED if typed.get(kind) is not None), None)
         return found
 
-    def read(one: Mapping[str, Any]) -> bool:
+    def read(one: Any) -> bool:
+        if type(one) is not dict:
+            return False
         name, stated, resource = one.get("eventName"), one.get("attributes"), one.get("resource")
         ours = names[name] if type(name) is str else None
-        if ours is None or type(one) is not dict or type(stated) is not list or not shapes[tuple(one)]:
+        if ours is None or type(stated) is not list or not shapes[tuple(one)]:
             return False
         try:
             if resource is not shared[0]:
@@ -137,16 +139,19 @@ def _quick(
     return read
 
 
-def _log_records(lines: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _log_records(lines: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
     for line in lines:
         if "resourceLogs" not in line:
             yield line
             continue
-        for resource in listed(line["resourceLogs"], "resourceLogs"):
-            shared = resource.get("resource") or {}
-            for scope in listed(resource.get("scopeLogs"), "scopeLogs"):
-                for one in listed(scope.get("logRecords"), "logRecords"):
-                    yield {**one, "resource": shared}
+        try:
+            for resource in listed(line["resourceLogs"], "resourceLogs"):
+                shared = resource.get("resource") or {}
+                for scope in listed(resource.get("scopeLogs"), "scopeLogs"):
+                    for one in listed(scope.get("logRecords"), "logRecords"):
+                        yield {**one, "resource": shared}
+        except Unreadable as error:
+            yield Refused(str(error))
 
 
 def _one(out: Collector, one: Mapping[str, Any], named: Mapping[str, str], wanted: tuple[str, str, str]) -> None:
