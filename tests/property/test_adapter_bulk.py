@@ -37,7 +37,8 @@ def woocommerce(n):
 
 def braze(n):
     what = ("Send", "Send", "Open", "Click")[n % 4]
-    return {"event_type": f"users.messages.email.{what}", "id": f"e{n}", "user_id": "b1", "external_user_id": f"u{n % 3}",
+    return {"event_type": f"users.messages.email.{what}", "id": f"e{n}", "user_id": "b1",
+            "external_user_id": f"u{n % 3}",
             "time": NOON + n, "timezone": ("Europe/Berlin", "Asia/Tokyo")[n % 5 == 0], "dispatch_id": f"d{n % 3}",
             "message_variation_id": "v1", "machine_open": None}  # fmt: skip
 
@@ -81,9 +82,9 @@ READERS = {
     "opentelemetry": (opentelemetry, read_otel, "omnireco.adapters.platforms.opentelemetry"),
     "woocommerce": (woocommerce, adapters.woocommerce, None),
 }
-ODD = [None, "", "  ", "null", 0, -1, 7, 1e21, 4.5, float("nan"), True, "1.23457E+12", [], {}, [{"id": "x"}], {"a": {}},
-       "2025-05-01T12:00:00", "2025-05-01T14:00:00+02:00", 1_746_100_800_000, "Etc/Unknown", "GMT+9", " tea ", "purchase",
-       "unsubscribed", [[["tea"]]], "[]", '{"id": "u9"}', "Zoë", 2**70]  # fmt: skip
+ODD = [None, "", "  ", "null", 0, -1, 7, 1e21, 4.5, float("nan"), True, "1.23457E+12", [], {}, [{"id": "x"}],
+       {"a": {}}, "2025-05-01T12:00:00", "2025-05-01T14:00:00+02:00", 1_746_100_800_000, "Etc/Unknown", "GMT+9",
+       " tea ", "purchase", "unsubscribed", [[["tea"]]], "[]", '{"id": "u9"}', "Zoë", 2**70]  # fmt: skip
 
 
 def paths(value, path=()):

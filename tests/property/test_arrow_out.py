@@ -82,7 +82,8 @@ class Once:
 
 
 EVENTS = pa.table({"user_id": ["a", "a", "b"], "item_id": ["x", "y", "x"], "channel": ["web"] * 3,
-                   "event": ["view"] * 3, "timestamp": pd.to_datetime(["2025-01-01T12:00:00.123456Z"] * 3)})  # fmt: skip
+                   "event": ["view"] * 3,
+                   "timestamp": pd.to_datetime(["2025-01-01T12:00:00.123456Z"] * 3)})  # fmt: skip
 FORMS = {
     "large_string": lambda c: c.cast(pa.large_string()) if pa.types.is_string(c.type) else c,
     "string_view": lambda c: c.cast(pa.string_view()) if pa.types.is_string(c.type) else c,

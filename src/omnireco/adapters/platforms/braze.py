@@ -112,7 +112,7 @@ def _quick(out: Collector) -> Callable[[dict[str, Any]], bool]:
             agent = id_of(one.get("user_agent"))
         except (Odd, TypeError):  # a value that cannot be a key of a mapping
             return False
-        out.names.append(name)
+        out.names.append(str(name))
         out.became.append(("message", ""))
         out.link(("braze", own), ("user", external), at)
         if zone is not None:
