@@ -18,8 +18,8 @@ ISO = "2025-05-01T12:00:00"
 
 
 def segment(n):
-    return {"type": "track", "event": "Product Viewed", "messageId": f"m{n}", "anonymousId": "a1", "userId": f"u{n % 3}",
-            "channel": "browser", "timestamp": f"{ISO}Z", "context": {"sessionId": "s"},
+    return {"type": "track", "event": "Product Viewed", "messageId": f"m{n}", "anonymousId": "a1",
+            "userId": f"u{n % 3}", "channel": "browser", "timestamp": f"{ISO}Z", "context": {"sessionId": "s"},
             "properties": {"product_id": "tea", "price": 4.5, "quantity": 2}}  # fmt: skip
 
 
