@@ -3,7 +3,7 @@
     python benchmarks/adapters.py [--records 1000000] [--only READER...] [--repeats 3] [--quick]
 
 Each reader reads a file of JSON lines (CSV for REES46) as its tool writes it, to the frames of ``Adapted``.
-The peer is ``json.loads`` line by line, which no reader of JSON avoids. CPU seconds of one process, medians of rounds in
+The peer is ``json.loads`` line by line, which no reader of JSON avoids. CPU seconds, medians of rounds in
 which each runs once. Writes results/adapters.json.
 """
 

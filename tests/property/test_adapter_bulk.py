@@ -137,7 +137,7 @@ def test_a_file_is_its_records(name, tmp_path):
     lines = "".join(json.dumps(one, ensure_ascii=False) + "\r\n" for one in records)
     expected = reader(records)
     assert expected.n_records >= 1500
-    assert expected.unused.empty
+    assert expected.unused["records"].sum() <= (name == "braze")  # a click whose mail comes later
     forms = {"bom": lines.encode("utf-8-sig"), "gz": gzip.compress(lines.encode()), "wide": lines.encode("utf-16"),
              "list": json.dumps(records).encode(), "gap": lines.replace("\r\n", "\n\n").encode()}  # fmt: skip
     for form, content in forms.items():
@@ -194,6 +194,6 @@ def test_an_order_of_a_bulk_export_has_its_lines_wherever_they_stand():
     other = {**order, "id": "gid://shopify/Order/2"}
     mixed = adapters.shopify([*lines[:900], other, order, *lines[900:]])  # orders without lines are invalid
     assert sorted(mixed.events["item_id"]) == sorted(expected.events["item_id"])
-    assert mixed.counts.set_index("became")["records"].to_dict() == {"event": 2001, "invalid": 1}
+    assert mixed.counts.groupby("became")["records"].sum().to_dict() == {"event": 2001, "invalid": 1}
     strange = adapters.shopify([order, lines[0], {**lines[1], "__parentId": "gid://shopify/Order/77"}])
     assert strange.unused["why"].tolist() == ["its order is not among the records"]
