@@ -10,7 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_window, count_of, name_rows
-from omnireco._core.parts import NEVER, Maybe, Parts, declare, flags, freeze, instants, numbers
+from omnireco._core.parts import NEVER, Maybe, Parts, declare, flags, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
 from omnireco.data.vocabulary import Vocabulary
