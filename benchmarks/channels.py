@@ -10,7 +10,7 @@ weekdays and weekends, and joined channels are held against one pooled matrix an
 
 from __future__ import annotations
 
-from _common import header, options, write
+from _common import header, headline_of, options, write
 
 import omnireco as om
 
@@ -20,7 +20,8 @@ LEARNED = "all channels, learned"
 
 
 def main(quick: bool) -> None:
-    past, later = om.Dataset(om.worlds.complete_journey(item_level="product_type").log).split(CUT, horizon=HORIZON)
+    level = "product_category" if quick else "product_type"
+    past, later = om.Dataset(om.worlds.complete_journey(item_level=level).log).split(CUT, horizon=HORIZON)
     print(f"{past}; cut {CUT}, split {om.data.fingerprint(past.events, later.events)}", flush=True)
     hand, store = om.Weights(half_life="90D", cap=20), ["store"]
     ease = om.EASE(regularization=500, weights=hand)
@@ -57,6 +58,9 @@ def main(quick: bool) -> None:
     print(f"\n{table.round(4).to_string()}\n\n{gaps.round(4).to_string()}")
     tuned = report.differences("all channels, by hand, ridge tuned")
     print(f"\nagainst the tuned ridge\n{tuned.query('model == @LEARNED').round(4).to_string()}")
+    for name in (LEARNED, "all channels, by hand"):
+        headline_of(report, name, "store only, by hand", f"NDCG@{K}, {name}")
+    headline_of(report, LEARNED, "all channels, by hand, ridge tuned", f"NDCG@{K}, {LEARNED}")
     found = {"means": table.to_dict("records"), "differences": gaps.to_dict("records"), "learned": repr(learned)}
     if not quick:
         write("channels", found)
@@ -79,7 +83,7 @@ def days() -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__, quick="one half-life and one ridge are tried")
+    parser = options(__doc__, quick="product categories, one half-life and one ridge are tried")
     parser.add_argument("--days", action="store_true", help="weekdays and weekends as two channels, nothing else")
     asked = parser.parse_args()
     header(__doc__)

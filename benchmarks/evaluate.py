@@ -16,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from _common import header, write
+from _common import header, headline, left_out, write
 from _common import options as options_of
 
 import omnireco as om
@@ -120,7 +120,7 @@ def main() -> None:
             import ranx  # noqa: F401
         runs["ranx"] = lambda: with_ranx(lists, truth, k)
     except ImportError:
-        print("ranx is not installed: left out (pip install ranx)")
+        left_out("ranx", "it is not installed (pip install ranx)")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -142,6 +142,11 @@ def main() -> None:
         ratio = best[name] / best["omnireco"]
         print(f"{name:22}{best[name]:9.3f}{n_users / best[name]:11,.0f}{memory[name]:9.0f}{ratio:17.2f}")
     print("means agree to 1e-9: " + ", ".join(f"{n} {v:.4f}" for n, v in zip(NAMES, means["omnireco"], strict=True)))
+    for name in runs:
+        if not name.startswith("omnireco"):
+            ours, theirs, what = best["omnireco"], best[name], f"five metrics of {n_users:,} lists"
+            headline(what, ours, "s", beside=name, theirs=theirs, ratio=theirs / ours)
+    headline(f"the same with intervals, {n_users:,} lists", best["omnireco + intervals"], "s")
     result = {
         "n_users": n_users,
         "k": k,

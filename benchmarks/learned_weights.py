@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import header, headline, options, write
 from deskdrop import HAND, REPORTED, TARGETS, K, asking, days_of, fresh, interval, read, run
 
 import omnireco as om
@@ -133,6 +133,10 @@ def main() -> None:
     for name in arguments.logs:
         table += sets[name]()
         print("\n" + pd.DataFrame(table).drop(columns="found").round(4).to_string(index=False), flush=True)
+        for row in table[-3:]:
+            if "gap" in row:
+                gap, what = [row["gap"], *map(float, row["interval"].split())], f"NDCG@{K}, {name}, {row['weights']}"
+                headline(what, row["ndcg"], beside="all ones", theirs=table[-3]["ndcg"], gap=gap)
         if not quick:
             write("learned_weights", {"rows": table})
 

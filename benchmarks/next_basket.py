@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import header, headline, options, write
 
 import omnireco as om
 
@@ -186,6 +186,9 @@ def rows_of() -> dict[str, list[Any]]:
     }
 
 
+BASE = "BuyAgain, decayed"
+
+
 def main() -> None:
     arguments = options(__doc__, quick="every fifth household").parse_args()
     header(__doc__)
@@ -204,13 +207,16 @@ def main() -> None:
         values[name] = found = measure(asks[best], past, truth)
         row: dict[str, Any] = {"model": name, **found.mean(), "seconds": process_time() - spent}
         row["setting"] = str(settings[best])
-        if "BuyAgain, decayed" in values and name != "BuyAgain, decayed":
+        if BASE in values and name != BASE:
             for measured in ("ndcg", "recall", "explore_alone"):
-                gaps = (found[measured] - values["BuyAgain, decayed"][measured]).to_numpy()
-                row[f"{measured} over BuyAgain, decayed"] = interval(gaps)
+                row[f"{measured} over {BASE}"] = interval((found[measured] - values[BASE][measured]).to_numpy())
         table.append(row)
         print({key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}, flush=True)
         print("   chosen of " + " ".join(f"{mean:.4f}" for mean in means), flush=True)
+        if name in ("TIFU-KNN, as published", "NextBasket"):
+            base = next(one for one in table if one["model"] == BASE)
+            gap = [row["ndcg"] - base["ndcg"], *map(float, row[f"ndcg over {BASE}"].split())]
+            headline(f"NDCG@{K}, {name}", row["ndcg"], beside=BASE, theirs=base["ndcg"], gap=gap)
         if not arguments.quick:
             write("next_basket", {"rows": table})
 

@@ -13,7 +13,6 @@ on a machine that others use, compare the latter.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import resource
 import tempfile
@@ -21,7 +20,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _common import header, options
+from _common import header, headline, options, write
 from scipy import sparse
 
 import omnireco as om
@@ -238,6 +237,9 @@ def main() -> None:
     def add(lines: list[dict[str, Any]]) -> None:
         for line in lines:
             print(", ".join(f"{k} {v:,.6g}" if isinstance(v, float) else f"{v}" for k, v in line.items()), flush=True)
+            if "gap_percent" in line:
+                headline(f"{line['case']}: gap", line["gap_percent"], "%")
+            headline(line["case"], line["cpu"], "CPU s")
         table.extend(lines)
 
     add(shared(2_000, 24, args.peers, args.limit))
@@ -250,8 +252,8 @@ def main() -> None:
         add([planned()])
     if args.files:
         add(from_files())
-    if args.json:
-        args.json.write_text(json.dumps(table, indent=1))
+    if args.json or not args.quick:
+        write("planning", table, path=args.json)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,13 @@ results/ranker.json after every kind of ranker.
 from __future__ import annotations
 
 import dataclasses
-import os
 import resource
-import sys
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline_of, options, write
 
 import omnireco as om
 
@@ -81,9 +79,8 @@ def main() -> None:
     header(__doc__)
     if arguments.quick:
         arguments.kinds, arguments.households, arguments.requests, arguments.candidates = ["logit"], 200, 300, 30
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
-    log, facts, catalog = read(Path(folder), arguments.households)
+    folder = data_folder("complete_journey")
+    log, facts, catalog = read(folder, arguments.households)
     past, later = om.Dataset(log).split(TEST, horizon=f"{DAYS}D")
     train, test = past.events, later.events
     learn = om.Requests.from_log(train.between(LEARN, TEST), context=CONTEXT)
@@ -138,6 +135,8 @@ def main() -> None:
             row = found[(found["model"] == f"{kind}, context") & (found["metric"] == "ndcg")]
             pairs[f"{kind}, context less {against}"] = row.iloc[0].to_dict()
             print(f"  {kind}, context less {against}: {row.to_string(header=False, index=False)}", flush=True)
+        for against in ("BuyAgain", f"{kind}, shuffled"):
+            headline_of(report, f"{kind}, context", against, f"NDCG@{K}, {kind}, context")
         table = report.to_frame()
         print(table[table["metric"] == "ndcg"].to_string(), flush=True)
         result = {"metrics": table.to_dict("records"), "differences": pairs, "costs": costs}

@@ -18,7 +18,7 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import header, headline, options, write
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -93,6 +93,11 @@ def main() -> None:
     result["days off, item median"] = over_people(np.abs(actual - np.maximum(simple, 1.0)), seen["user_id"])
     for name, value in result.items():
         print(f"{name}: {value}")
+    error, theirs = result["error, refills"][0], result["error, item median"][0]
+    gap = result["error, refills less median"]
+    headline("when it is bought again, log error", error, beside="the item's median", theirs=theirs, gap=gap)
+    headline("coverage of 80 % intervals, who came back", result["coverage of 80 %, of those who came back"][0])
+    headline("calibration error of the next 7 days", result["calibration error"])
     if not asked.quick:
         write("refills", result)
 

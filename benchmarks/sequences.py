@@ -16,13 +16,11 @@ item of the same people.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from time import process_time
 
 import numpy as np
-from _common import header, options
+from _common import data_folder, header, headline, options
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -94,15 +92,21 @@ def main() -> None:
     parser.add_argument("--sessions", action="store_true", help="SessionKNN beside NextItem, nothing else")
     arguments = parser.parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit(f"Set OMNIRECO_DATA to the folder that holds {NAME}")
+    folder = data_folder(NAME)
     if arguments.sessions:
-        sessions(Path(folder))
+        sessions(folder)
         return
     if arguments.tune and not arguments.quick:
-        tune(Path(folder))
+        tune(folder)
     done = om.worlds.reproduce(NAME, folder)
     print(done)
+    frame, metric = done.to_frame(), done.columns[-1]
+    best = frame.sort_values(metric).groupby("by").tail(1).set_index("by")
+    if "published" in best.index:
+        ours, theirs = best.loc["ours"], best.loc["published"]
+        gap = [ours[metric] - theirs[metric], ours["low"] - theirs[metric], ours["high"] - theirs[metric]]
+        what, beside = f"{metric}, {ours['model']}", f"{theirs['model']}, published"
+        headline(what, ours[metric], beside=beside, theirs=theirs[metric], gap=gap)
     if arguments.quick:
         return
     RESULTS.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import header, headline, options, write
 from deskdrop import REPORTED, TUNED, K, earned, interval, read
 
 import omnireco as om
@@ -98,6 +98,10 @@ def main() -> None:
                 row[f"over {other}"] = "{:+.4f} {:+.4f}".format(*interval((values[name] - values[other]).to_numpy()))
         table.append(row | {"setting": repr(best), "chosen of": [round(mean, 4) for mean in means]})
         print(table[-1], flush=True)
+        if "over SessionKNN" in row:
+            base = float(values["SessionKNN"].mean())
+            gap = [row["ndcg"] - base, *map(float, row["over SessionKNN"].split())]
+            headline(f"NDCG@{K}, {name}", row["ndcg"], beside="SessionKNN", theirs=base, gap=gap)
         if not arguments.quick:
             write("sessions", {"every": step, "rows": table})
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import header, options, write
+from _common import header, headline, options, write
 
 import omnireco as om
 
@@ -122,6 +122,13 @@ def table(name: str, kinds: list[str]) -> list[dict[str, Any]]:
     row |= {"chosen": value(fast.estimator, train, test), "tune_s": process_time() - cpu, "best": repr(fast.best)}
     rows.append(row)
     say(row)
+    for one in rows:
+        if "tune_of_grid" in one:
+            what, gap = f"NDCG@{K}, {name}, {one['model']}: tune", [one["tune"] - one["grid"]]
+            headline(what, one["tune"], beside=f"grid of {one['grid_trials']}", theirs=one["grid"], gap=gap)
+            what, ratio = f"{name}, {one['model']}: the search", one["grid_s"] / one["tune_s"]
+            headline(what, one["tune_s"], "CPU s", beside="the grid", theirs=one["grid_s"], ratio=ratio)
+    headline(f"NDCG@{K}, {name}, Blend: tune", row["tune"], beside="default", theirs=row["default"])
     return rows
 
 
