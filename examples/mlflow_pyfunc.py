@@ -44,23 +44,29 @@ def main(folder: Path) -> pd.DataFrame:
 
     om.save(models["EASE"], folder / "model.omni")
     om.save(train, folder / "log.omni")
-    mlflow.set_tracking_uri((folder / "runs").as_uri())
-    with mlflow.start_run():
+    mlflow.set_tracking_uri(f"sqlite:///{(folder / 'runs.db').as_posix()}")
+    runs = mlflow.create_experiment("recommend", artifact_location=(folder / "runs").as_uri())
+    with mlflow.start_run(experiment_id=runs):
         mlflow.log_params({"estimator": "EASE", "split": card.split})
         mlflow.log_text(card.to_html(), "card.html")
         mlflow.log_text(card.to_json(), "card.json")
         for row in card.metrics[card.metrics["model"] == "EASE"].itertuples():
             mlflow.log_metric(f"{row.metric}_at_{row.k}", row.mean)
+    asked = pd.DataFrame({"user_id": train.users.ids[:3]})
+    answer = models["EASE"].recommend(om.Dataset(train).requests(train.users.ids[:3]), k=10).to_frame()
+    signature = mlflow.models.infer_signature(asked, answer, params={"k": 10})  # without it MLflow ignores params
     mlflow.pyfunc.save_model(
         folder / "pyfunc",
-        python_model=Recommend(),
+        python_model=__file__,  # its code, not a pickle of it
         artifacts={"model": str(folder / "model.omni"), "log": str(folder / "log.omni")},
+        signature=signature,
         pip_requirements=["omnireco"],
     )
     served = mlflow.pyfunc.load_model(str(folder / "pyfunc"))
-    return served.predict(pd.DataFrame({"user_id": train.users.ids[:3]}), params={"k": 5})
+    return served.predict(asked, params={"k": 5})
 
 
+mlflow.models.set_model(Recommend())
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         print(main(Path(folder)))

@@ -373,6 +373,14 @@ def _logged_frame() -> pd.DataFrame:
     )
 
 
+def _audit() -> Any:
+    offers = om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["a"]}))
+    promised = pd.DataFrame({"user_id": range(9), "offer_id": "a"})
+    ledger = om.planning.OfferLedger.from_frame(promised, offers, start="2025-06-01")
+    shown = promised.assign(channel="web", shown_at=pd.Timestamp("2025-06-03", tz="UTC"))
+    return om.planning.consistency(ledger, shown)
+
+
 def _sent_before(w: SimpleNamespace) -> Any:
     """Messages with propensities to the people of the plan, on its channel."""
     frame = w.plan.to_frame()[["user_id", "channel"]]
@@ -977,6 +985,8 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "explored_value.plan": lambda w: _explored(w),
     "explored_value.data": lambda w: _sent_of(_explored(w)),
     "Plan.why.user_id": lambda w: w.plan.to_frame()["user_id"].iloc[0],
+    "plan_why.user_id": lambda w: w.plan.to_frame()["user_id"].iloc[0],
+    "offers_shown.audit": lambda w: _audit(),
     "person_week.user_id": lambda w: w.plan.to_frame()["user_id"].iloc[0],
     "Plan.accept.touch": lambda w: _triggered(w),
     "LivePlan.accept.touch": lambda w: _triggered(w),

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import omnireco as om
 from omnireco import adapters
@@ -293,3 +294,19 @@ def test_clocks_change_where_cpython_says(zone, local, before, after):
     names = om.data.Vocabulary.from_ids(np.array([zone], object))
     found = utc_offset(np.array([change - 1, change]), np.zeros(2, np.int64), names)
     assert (np.asarray(found) / 3_600_000_000).tolist() == [before, after]
+
+
+def test_item_knn_with_all_neighbours_ranks_as_the_cosine_of_implicit():
+    """implicit 0.7.3: each item's own similarity of 1 counts among its K, so K is one more."""
+    from implicit.nearest_neighbours import CosineRecommender
+
+    world = om.simulate(n_users=300, n_items=60, days=120, seed=7)
+    x = om.EventLog.from_frame(world.events).matrix()
+    cells = scipy.sparse.csr_matrix(x.to_scipy(), dtype=np.float64)
+    peer = CosineRecommender(K=61, num_threads=1)
+    peer.fit(cells, show_progress=False)
+    theirs, scores = peer.recommend(np.arange(len(x.users)), cells, N=10)
+    ours = om.ItemKNN(neighbors=59).fit(x).recommend(x.rows(x.users.ids), k=10)
+    scored = (scores > 0) & (ours.codes >= 0)
+    assert scored.mean() > 0.8
+    np.testing.assert_array_equal(ours.codes[scored], theirs[scored])

@@ -1,5 +1,7 @@
 """Offers: price, reward, validity; and touches that carry them."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,3 +148,30 @@ def test_sets_with_offers_are_joined_without_losing_one():
     assert len(both) == len(one) + len(more)
     assert len(om.planning.Candidates.concat([one, one])) == len(one)
     assert {"price", "points", "reward_cost"} <= set(both.to_frame().columns)
+
+
+@pytest.mark.parametrize("at", [-1, 20_250_601, 1_748_736_000, 1_748_736_000_123])
+@pytest.mark.parametrize("name", ["valid_from", "valid_until"])
+def test_a_window_in_another_unit_is_refused(at, name):
+    """A code, a date as a number, seconds and milliseconds were read as microseconds of January 1970."""
+    offers = om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["a", "b"]}))
+    goods = om.Catalog.from_frame(pd.DataFrame({"item_id": ["a", "b"]}))
+    for value in (offers, goods):
+        with pytest.raises(om.errors.SchemaError, match=f"{name} counts microseconds since 1970 in UTC, and is {at}"):
+            dataclasses.replace(value, **{name: np.array([at, at])})
+        for wrong in (at, np.int64(at), True, "2025-06-01"):
+            with pytest.raises(om.errors.SchemaError, match=name):
+                dataclasses.replace(value, **{name: wrong})
+    ever = pd.Timestamp("1970-01-01", tz="Europe/Berlin")
+    assert len(om.Catalog.from_frame(pd.DataFrame({"item_id": ["a"], "valid_from": [ever]}))) == 1
+
+
+def test_a_decay_of_nothing_leaves_only_the_shop_next_door():
+    shops = om.data.Shops.from_frame(
+        pd.DataFrame({"store_id": ["a", "b"], "timezone": "UTC", "latitude": [52.5, 52.6], "longitude": 13.4})
+    )
+    nearby = shops.near(pd.DataFrame({"user_id": [1], "latitude": [52.5], "longitude": [13.4]}), k=2)
+    tea = pd.DataFrame({"user_id": [1], "item_id": "tea", "channel": "push", "value": 2.0})
+    tea["send_at"] = pd.Timestamp("2025-06-01 09:00", tz="UTC")
+    found = om.planning.Candidates.from_frame(tea).with_shops(nearby, decay_km=5e-324)
+    assert found.to_frame()[["store_id", "value"]].values.tolist() == [["a", 2.0], ["b", 0.0]]

@@ -111,7 +111,7 @@ def test_parameters_can_be_searched_over(case):
 CHANGES = {
     "creatives": {
         "floor": 0.5, "exploration": 3.0, "recovery": "20D", "fatigue": 3.0, "stickiness": 0.0, "patience": 1,
-        "interests": (),
+        "interests": (), "channel": "email",
     },
     "channels by all": {
         "on": "events", "kinds": None, "groups": None, "declared": None, "declared_strength": 500.0, "control": None,

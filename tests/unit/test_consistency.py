@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import SchemaError
+from omnireco.errors import ParameterError, SchemaError
 from omnireco.planning import OfferLedger, Offers, consistency
 
 OFFERS = Offers.from_frame(pd.DataFrame({"offer_id": ["a", "b"], "price": [9.0, 8.0]}))
@@ -75,3 +75,32 @@ def test_nothing_shown():
 def test_ids_of_another_kind():
     with pytest.raises(SchemaError):
         consistency(LEDGER, SHOWN.assign(user_id=SHOWN["user_id"].astype(str)))
+
+
+def test_no_small_cell_follows_from_the_total_of_its_channel():
+    """With one cell missing, the total gave it away."""
+    table = pd.DataFrame({"user_id": range(60), "offer_id": "a"})
+    ledger = om.planning.OfferLedger.from_frame(table, om.planning.Offers.from_frame(
+        pd.DataFrame({"offer_id": ["a", "b"], "price": [9.0, 8.0]})), start="2025-06-01")  # fmt: skip
+    shown = table.assign(channel=["web"] * 58 + ["call"] * 2, shown_at=pd.Timestamp("2025-06-03", tz="UTC"), price=9.0)
+    shown.loc[:2, "offer_id"] = "b"
+    audit = om.planning.consistency(ledger, shown)
+    found = audit.to_frame().set_index("channel")
+    assert found.loc["web", "shown"] == 58
+    assert found.loc["web", ["other_offer", "as_promised"]].isna().all()
+    assert np.isnan(found.loc["call", "shown"])
+    pytest.importorskip("matplotlib", reason='matplotlib is not installed: pip install "omnireco[demo]"')
+    from matplotlib import pyplot
+
+    from omnireco import plotting
+
+    ax = plotting.offers_shown(audit)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["too few to show"]
+    ax = plotting.offers_shown(om.planning.consistency(ledger, shown, k=1))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["as promised", "other offer"]
+    assert sum(bar.get_width() for bar in ax.patches) == pytest.approx(2.0)
+    with pytest.raises(ParameterError, match="audit must be a"):
+        plotting.offers_shown(audit.to_frame())
+    with pytest.raises(ParameterError, match="nothing was shown"):
+        plotting.offers_shown(om.planning.consistency(ledger, shown[:0]))
+    pyplot.close("all")

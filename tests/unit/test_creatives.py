@@ -369,3 +369,54 @@ def test_an_update_takes_a_message_log_with_ids_of_the_same_kind(world):
     words = messages(np.arange(30), [f"x{n}" for n in range(30)], np.zeros(30, int), np.zeros(30, bool))
     with pytest.raises(SchemaError, match="creatives"):
         model.updated(words)
+
+
+def two_channels(n=6_000):
+    """The calm picture wins in an e-mail, the loud one in a push: together nothing is seen."""
+    rng = np.random.default_rng(4)
+    channel, shown = rng.choice(["email", "push"], n), rng.choice(["calm", "loud"], n)
+    taken = rng.random(n) < np.where((channel == "email") == (shown == "calm"), 0.3, 0.1)
+    sent = START + pd.to_timedelta(np.arange(n), unit="min")
+    frame = {"user_id": rng.integers(0, 300, n), "item_id": "film", "creative_id": shown, "channel": channel}
+    frame |= {"sent_at": sent, "responded_at": pd.Series(sent).where(taken), "propensity": 0.5}
+    return om.MessageLog.from_frame(pd.DataFrame(frame)), pd.DataFrame(
+        {"creative_id": ["calm", "loud"], "item_id": "film"}
+    )
+
+
+def test_what_works_is_learned_by_channel():
+    log, art = two_channels()
+    pairs = pd.DataFrame({"user_id": range(200), "item_id": "film"})
+    share = {}
+    for channel in ("email", "push", None):
+        model = om.choices.Creatives(channel=channel, floor=0.0).fit(data_of(log, art))
+        share[channel] = (model.choose(pairs, at="2025-06-01").to_frame()["creative_id"] == "calm").mean()
+        on = np.ones(len(log), bool) if channel is None else log.channels.ids[log.channel] == channel
+        assert model.n_messages == on.sum()
+        assert (np.isfinite(model.propensity(log)) == on).all()
+        touches = om.data.Touches.of(om.Dataset(messages=log), [1, 1], channel="push", at="2025-06-01",
+                                     creatives=["calm", "loud"])  # fmt: skip
+        assert np.isnan(model.probability(touches)).all() == (channel == "email")
+        later = model.updated(log)
+        assert later.n_messages == 2 * model.n_messages
+    assert share["email"] > 0.99
+    assert share["push"] < 0.01
+    assert 0.01 < share[None] < 0.99  # together neither is better for sure
+
+
+def test_a_channel_is_the_name_of_one_in_the_log():
+    log, art = two_channels(200)
+    for bad in ("", 3, ["email"], str):
+        with pytest.raises(ParameterError, match="channel must be the name of a channel"):
+            om.choices.Creatives(channel=bad)
+    with pytest.raises(ParameterError, match="'Email' is a name that nothing here has"):
+        om.choices.Creatives(channel="Email").fit(data_of(log, art))
+
+
+def test_bot_opens_are_counted_on_their_channel():
+    log, art = two_channels(400)
+    frame = log.to_frame()
+    frame["machine"] = np.where(frame["responded_at"].notna(), 1.0, 0.0)
+    flagged = om.MessageLog.from_frame(frame)
+    opens = int((frame["responded_at"].notna() & (frame["channel"] == "push")).sum())
+    assert om.choices.Creatives(channel="push").fit(data_of(flagged, art)).n_machine == opens

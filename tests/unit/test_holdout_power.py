@@ -52,3 +52,15 @@ def test_simulated_tests_find_the_effect_as_often_as_promised():
 def test_what_makes_no_test_is_refused(given, words):
     with pytest.raises(ParameterError, match=words):
         holdout_power(0.1, **given)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{"mean": 1e308, "sd": 1.0, "lift": 1e308}, {"mean": 0.05, "lift": 1e308}, {"mean": 0.05, "lift": 5e-324},
+     {"mean": 0.05, "lift": 0.1, "sd": 1e308}, {"mean": 0.05, "lift": 0.1, "sd": 5e-324}, {"mean": 1.0, "lift": 0.1},
+     {"mean": 5e-324, "people": 1000}, {"mean": 0.05, "people": 1000, "share": 5e-324}],
+)  # fmt: skip
+def test_numbers_from_which_no_size_follows_are_refused(case):
+    """They ended as raw overflows, divisions by zero, or a lift of 1e297."""
+    with pytest.raises(ParameterError):
+        holdout_power(case.pop("mean"), **case)

@@ -188,3 +188,16 @@ def test_an_audience_refuses_what_is_none():
     people = pd.DataFrame({"user_id": [1], "timezone": "Europe/Berlin", "consent_push": True})
     with pytest.raises(om.errors.ParameterError, match=r"Holidays\.from_dates"):
         om.Audience.from_frame(people, holidays=["2025-12-25"])
+
+
+def test_old_names_of_a_zone_are_the_zone():
+    """People's zones have one name each; holidays under another name of it were nobody's."""
+    days = Holidays.from_dates({"Asia/Calcutta": ["2025-08-15"], "GB": ["2025-12-26"]})
+    assert days.zones.ids.tolist() == ["Asia/Kolkata", "Europe/London"]
+    shops = om.data.Shops.from_frame(
+        pd.DataFrame({"store_id": ["old", "new"], "timezone": ["Asia/Calcutta", "Asia/Kolkata"]}),
+        hours={name: {"daily": "00:00-24:00"} for name in ("old", "new")},
+        holidays=days,
+    )
+    noon = np.full(2, pd.Timestamp("2025-08-15 12:00", tz="Asia/Kolkata").value // 1000)
+    assert shops.minutes_open(np.array([0, 1]), noon).tolist() == [0.0, 0.0]

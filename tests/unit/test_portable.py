@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -155,14 +156,22 @@ def test_the_extra_for_everything_names_every_extra_for_users():
     assert set(named) == set(extras) - {"all", "test", "docs", "dev"}
 
 
-def test_the_mlflow_example_runs(tmp_path):
-    pytest.importorskip("mlflow", reason="MLflow is a guest of examples/, not a dependency")
-    sys.path.insert(0, str(ROOT / "examples"))
-    try:
+def test_the_mlflow_example_runs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a guest's own warnings are not ours to fix
+        mlflow = pytest.importorskip("mlflow", reason="MLflow is a guest of examples/, not a dependency")
         import mlflow_pyfunc
 
         found = mlflow_pyfunc.main(tmp_path)
-    finally:
-        sys.path.remove(str(ROOT / "examples"))
+        (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+        again = mlflow.pyfunc.load_model(str(tmp_path / "pyfunc"))
+        strangers = again.predict(pd.DataFrame({"user_id": [-1, -1]}), params={"k": 3})
     assert found.columns.tolist() == ["user_id", "item_id", "rank", "score"]
     assert (found.groupby("user_id").size() == 5).all()
+    assert len(strangers) == 3
+    assert 0 < run.data.metrics["ndcg_at_10"] < 1
+    card = next((tmp_path / "runs").rglob("card.html"))
+    assert run.data.params["split"] in card.read_text("utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.omni", "model.omni", "pyfunc", "runs", "runs.db"]

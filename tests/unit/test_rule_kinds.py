@@ -113,6 +113,23 @@ class TestLegalHours:
         with pytest.raises(ParameterError, match="is no country by its two letters"):
             LegalHours(law)
 
+    def test_two_letters_are_a_country_also_where_a_zone_has_that_name(self):
+        """``GB`` and ``NZ`` are links in the zone database: taken for zones, their laws were nobody's."""
+        people_ = people(["Europe/London", "Pacific/Auckland", "GB", "Pacific/Chatham"])
+        noon, night = at(0, "12:00"), at(0, "00:30")
+        law = {"GB": {"daily": "09:00-20:00"}, "NZ": {"daily": "00:00-24:00"}}
+        for elsewhere in ("deny", "allow"):
+            rule = LegalHours(law, elsewhere=elsewhere)
+            assert mask(rule, people_, send_at=[noon] * 4) == [True] * 4
+            assert mask(rule, people_, send_at=[night] * 4) == [False, True, False, True]
+
+    def test_a_zone_is_one_place_however_it_is_written(self):
+        law = {"Asia/Calcutta": {"daily": "09:00-12:00"}}
+        assert mask(LegalHours(law, elsewhere="allow"), people(["Asia/Kolkata"]), send_at=[at(0, "12:00")]) == [False]
+        for twice in ("Asia/Calcutta", "Asia/Kolkata"), ("GB", "gb"):
+            with pytest.raises(ParameterError, match="are one place, with a law each"):
+                LegalHours({name: {"daily": "09:00-12:00"} for name in twice})
+
 
 class TestPauses:
     LOG = log(

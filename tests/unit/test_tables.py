@@ -117,7 +117,32 @@ def test_pictures():
         plotting.person_week(plan(Candidates.from_frame(far)), 3)
     with pytest.raises(UnknownIdError):
         plotting.person_week(best, 99)
+    with pytest.raises(ParameterError, match="plan must be a Plan"):
+        plotting.plan_why(best.to_frame(), 3)
+    with pytest.raises(UnknownIdError):
+        plotting.plan_why(best, 99)
+    ax = plotting.plan_why(best, 3)
+    table = best.why(3)
+    assert ax.get_title(loc="left") == f"Why: {(table['reason'] == 'sent').sum()} message sent"
+    assert [text.get_text() for text in ax.texts] == table.nlargest(24, "value")["reason"].tolist()[::-1]
+    assert sorted(bar.get_width() for bar in ax.containers[0]) == pytest.approx(sorted(table["value"]))
+    many = frame().iloc[[0] * 30].assign(send_at=START + pd.to_timedelta(range(30), unit="h"), value=range(1, 31))
+    ax = plotting.plan_why(plan(Candidates.from_frame(many)), many["user_id"].iloc[0])
+    assert "the best 24 of 30" in ax.get_title(loc="left")
+    assert "too few to show" in {text.get_text() for text in plotting.plan_reach(best).get_legend().get_texts()}
     from matplotlib import pyplot
 
     pyplot.close("all")
+
+
+def test_few_people_with_several_offers_are_not_counted():
+    wide = pd.concat([frame(offer_id="10 %").assign(user_id=lambda t, i=i: t["user_id"] + 10 * i) for i in range(4)])
+    wide = wide.assign(item_id="tea")
+    assert offer_audit(plan(Candidates.from_frame(wide)))["people_with_several"].tolist() == [0.0]
+    wide.loc[wide.index[-1:], "offer_id"] = "20 %"
+    two = plan(Candidates.from_frame(wide.assign(value=1.0)))
+    table = offer_audit(two)
+    assert table["people"].notna().all()
+    assert 0 < offer_audit(two, k=1)["people_with_several"].iloc[0] < 5
+    assert table["people_with_several"].isna().all()
     assert om.planning.offer_audit is offer_audit

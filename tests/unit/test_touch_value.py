@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError
+from omnireco.errors import ParameterError, SchemaError
 from omnireco.planning import TouchValue
 
 AT = pd.Timestamp("2025-06-02 10:00", tz="UTC")
@@ -181,3 +181,87 @@ def test_refuses(wrong, match):
 def test_a_channel_without_a_cost_is_not_free():
     with pytest.raises(ParameterError, match=r"channel_cost \(of every channel\): 'email' is a name"):
         made(TouchValue(channel_cost={"sms": 0.07}))
+
+
+@pytest.mark.parametrize("name", ["channel_cost", "reward_cost", "unsubscribe_risk", "lifetime_value"])
+@pytest.mark.parametrize("bad", [None, -1.0, -5e-324, np.nan, np.inf, True, "1", [0.1], np.array([0.1, 0.2]), int])
+def test_a_term_is_one_number_that_can_be(name, bad):
+    """None for a cost made every value unknown, and the plan empty, in silence."""
+    with pytest.raises(ParameterError, match=f"TouchValue: {name} must be"):
+        TouchValue(**{name: bad})
+    if name != "lifetime_value":
+        with pytest.raises(ParameterError, match=name):
+            TouchValue(**{name: {"sms": bad}})
+
+
+@pytest.mark.parametrize("risk", [1.0000001, {"sms": 0.1, "email": 2.0}, {1: 0.1}, {None: 0.1}])
+def test_a_risk_is_a_probability_by_channel(risk):
+    with pytest.raises(ParameterError, match="unsubscribe_risk"):
+        TouchValue(unsubscribe_risk=risk)
+
+
+@pytest.mark.parametrize("name", ["margin", "reward_cost"])
+@pytest.mark.parametrize("keys", [{"tee": 1.0}, {1: 1.0, 2: 3.0}])
+def test_a_mapping_that_names_no_item_is_refused(name, keys):
+    """Rewards under other names would be free, and margins under other names nobody's."""
+    with pytest.raises(ParameterError, match=f"{name} names none of the 2 items"):
+        made(TouchValue(**{name: keys}))
+    frame = pd.DataFrame({"user_id": [1], "item_id": "tea", "channel": "sms", "send_at": AT, "probability": 0.1})
+    with pytest.raises(ParameterError, match=f"{name} names none of the 1 item "):
+        om.planning.Candidates.from_frame(frame, worth=TouchValue(**{name: keys}))
+
+
+def test_a_loss_does_not_become_a_gain_by_fatigue():
+    """Later responses at a negative margin are not saved by one more message."""
+    assert len(made(TouchValue(margin=-1.0, fatigue=Tired()))) == 0
+
+
+def test_costs_beyond_every_number_are_not_sent():
+    value = TouchValue(channel_cost=1e308, unsubscribe_risk=1.0, lifetime_value=1e308)
+    assert len(made(value)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("channel_cost", -0.1), ("reward_cost", -1e308), ("fatigue_cost", -1.0), ("unsubscribe_cost", -1.0),
+     ("points", -5.0), ("complaint", -0.1), ("complaint", 1.5)],
+)  # fmt: skip
+def test_a_column_that_would_pay_for_other_touches_is_refused(name, bad):
+    """A complaint of -5 made room for any number of complaints, a cost of -1 a gain."""
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "sms", "send_at": AT, "value": 1.0})
+    with pytest.raises(SchemaError, match=f"{name} must be .* in 1 row"):
+        om.planning.Candidates.from_frame(frame.assign(**{name: [0.1, bad]}))
+    found = om.planning.Candidates.from_frame(frame)
+    with pytest.raises(SchemaError, match=f"{name} must be .* in 1 row"):
+        found.with_columns(pd.DataFrame({"user_id": [1, 2], name: [0.1, bad]}))
+    asked = {"user_id": 1, "item_id": "cup", "channel": "sms", "send_at": AT, "value": 1.0, name: bad}
+    with pytest.raises(ParameterError, match=f"{name} must be"):
+        om.plan(found).accept(asked)
+
+
+@pytest.mark.parametrize("array", [[1, 2], np.ones(1), np.array(["a", "b"]), np.array([np.inf, 1.0]), None])
+def test_terms_are_one_number_per_touch(array):
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "sms", "send_at": AT, "value": 1.0})
+    found = om.planning.Candidates.from_frame(frame)
+    with pytest.raises(ParameterError, match="margin must be a float64 array, one finite or missing number per touch"):
+        om.planning.Candidates(found.touches, np.ones(2), terms={"margin": array})
+
+
+def test_probabilities_and_labels_are_checked_where_candidates_are_made():
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "sms", "send_at": AT, "value": 1.0})
+    touches = om.planning.Candidates.from_frame(frame).touches
+    with pytest.raises(ParameterError, match="probability must lie in"):
+        om.planning.Candidates(touches, np.ones(2), np.array([2.0, -1.0]))
+    kinds = om.data.Vocabulary.from_ids(["nudge"])
+    for code in (np.zeros(1, np.int32), np.full(2, 7, np.int32), np.full(2, -2, np.int32), [0, 0]):
+        with pytest.raises(ParameterError, match="kind must be one code per touch"):
+            om.planning.Candidates(touches, np.ones(2), labels={"kind": (kinds, code)})
+
+
+def test_every_term_is_in_the_tables_of_the_plan():
+    plan = om.plan(made(TouchValue(channel_cost=0.01, reward_cost=0.1, unsubscribe_risk=0.001, lifetime_value=5.0)))
+    tables = plan.to_frame(), plan.why(1), plan.why_not()
+    costs = ["channel_cost", "reward_cost", "fatigue_cost", "unsubscribe_cost"]
+    for table in tables:
+        assert {"increment", "margin", *costs} <= set(table)
+        np.testing.assert_allclose(table["increment"] * table["margin"] - table[costs].sum(axis=1), table["value"])

@@ -324,7 +324,54 @@ def test_pieces_of_a_shop_are_promised_once():
     best = plan(Candidates.from_frame(frame, Dataset(audience=people())), constraints=[om.planning.Stock(levels)])
     live = LivePlan(best)
     shoe = {"item": "shoe", "store_id": "north"}
-    assert live.accept(asked(1, probability=0.5, **shoe)).left == {"Stock, shoe @ north": 1.0}
+    assert live.accept(asked(1, probability=0.5, **shoe)).left == {
+        "Stock, shoe @ north": 1.0,
+        "Stock, shoe @ any shop": 1.0,
+    }
     assert live.accept(asked(2, probability=0.6, **shoe)).reason == "Stock"
     assert live.accept(asked(2, probability=0.5, **shoe)).accepted
     assert not live.accept(asked(3, **shoe))  # a probability that is not known takes a whole piece
+    assert (
+        live.accept(asked(3, item="shoe", probability=0.1)).reason == "Stock"
+    )  # without a shop: of all, and none is left
+
+
+def test_a_channel_that_the_plan_does_not_use_is_judged():
+    """The plan sends pushes alone; people agreed to texts, and their budget is untouched."""
+    best = made(Budget("sms", cost=1.0, total=1.0))
+    assert set(best.to_frame()["channel"]) == {"push"}
+    live = LivePlan(best)
+    assert live.accept(asked(0, channel="sms")).left == {"Budget('sms')": 1.0}
+    assert live.accept(asked(1, channel="sms")).reason == "Budget('sms')"
+    no = made(audience=people(consent_sms=False))
+    assert no.accept(asked(0, channel="sms")).reason == "Consent"
+    with pytest.raises(ParameterError, match=r"accept: channel: 'fax' is a name that nothing here has[^=]*$"):
+        best.accept(asked(0, channel="fax"))
+
+
+def test_rules_of_kinds_and_campaigns_know_those_of_the_whole_plan():
+    """A person without a nudge asked for news: the rule said that nothing here is called a nudge."""
+    at = pd.Timestamp("2025-06-02 09:00", tz="UTC")
+    frame = pd.DataFrame(
+        {"user_id": [1, 2, 3], "item_id": "tea", "channel": "push", "send_at": at, "value": 1.0,
+         "kind": ["nudge", "news", None], "campaign_id": ["spring", "easter", None]}
+    )  # fmt: skip
+    rules = [om.FrequencyCap(1, per="7D", kinds="nudge"), om.planning.Volume("spring", least=1, most=2)]
+    made = om.plan(om.planning.Candidates.from_frame(frame), constraints=rules)
+    assert len(made) == 3
+    asked = {"item_id": "cup", "channel": "push", "send_at": at + pd.Timedelta("1D"), "value": 1.0}
+
+    def reason(user, **more):
+        return made.accept(asked | {"user_id": user} | more).reason
+
+    assert reason(2, kind="news", campaign_id="easter") == "accepted"
+    assert reason(2, kind="nudge", campaign_id="spring") == "accepted"
+    assert reason(2, kind="another") == "accepted"
+    assert reason(2) == "FrequencyCap(1, per='7D', kinds=['nudge'])" or reason(2) == "accepted"
+    assert reason(1, kind="nudge").startswith("FrequencyCap")
+    assert reason(1, kind="news") == "accepted"
+    live = om.planning.LivePlan(made)
+    assert live.accept(asked | {"user_id": 2, "kind": "news", "campaign_id": "spring"}).accepted
+    assert live.accept(asked | {"user_id": 3, "kind": "news", "campaign_id": "spring"}).reason.startswith("Volume")
+    with pytest.raises(IdKindError):
+        made.accept(asked | {"user_id": 2, "kind": 3})

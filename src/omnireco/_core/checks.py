@@ -36,6 +36,7 @@ __all__ = [
     "check_number",
     "check_numbers",
     "check_time_of_day",
+    "check_window",
     "count_of",
     "csr_fault",
     "from_microseconds",
@@ -385,6 +386,28 @@ def check_instants(values: Any, name: str, *, n: int | None = None) -> np.ndarra
     if array.size and not (int(array.min()) >= _FIRST_US and int(array.max()) <= _LAST_US):
         raise ParameterError(f"{name} lies outside the years 1 to 9999. It counts microseconds since 1970 in UTC.")
     return array.astype(np.int64)
+
+
+def check_window(begin: np.ndarray | None, end: np.ndarray | None, never: int, where: str) -> None:
+    """Refuse windows of validity in other units than microseconds, or a code where an instant belongs; empty ones too.
+
+    Seconds, milliseconds, days and -1, read as microseconds, all lie around the first of January 1970. Quarters of an
+    hour are not doubted: they are how "since ever" is written on a clock of some zone.
+    """
+    for name, at in (("valid_from", begin), ("valid_until", end)):
+        if at is not None and (odd := (at > -DAY_US) & (at < 31 * DAY_US) & (at % (15 * MINUTE_US) != 0)).any():
+            raise SchemaError(
+                f"{where}: {name} counts microseconds since 1970 in UTC, and is {int(at[odd][0])} in {name_rows(odd)}: "
+                f"another unit, or a code. Read times with their unit, pd.to_datetime(frame['{name}'], unit='s', "
+                "utc=True), and leave an end missing where it is open."
+            )
+    if begin is None or end is None:
+        return
+    if (wrong := (begin != never) & (end != never) & (end <= begin)).any():
+        raise SchemaError(
+            f"{where}: valid_until is not after valid_from in {name_rows(wrong)}. Leave an end missing where it is "
+            "open."
+        )
 
 
 def from_microseconds(at: int) -> dt.datetime:

@@ -165,6 +165,7 @@ def _ends_later(line: str) -> bool:
 
 def _decoded(text: str, number: int, name: str, where: str) -> Iterator[tuple[int, Any]]:
     """Yield the JSON values that follow each other in a text which begins on the line of this number."""
+    text = text.rstrip(_BLANK)  # else what is missing at its end would be missed on the next line
     decoder, at = json.JSONDecoder(), 0
     while True:
         while at < len(text) and text[at] in _BLANK:

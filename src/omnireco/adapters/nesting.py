@@ -30,13 +30,24 @@ def plain(value: Any) -> Any:
 
     Arrays, tuples and scalars of numpy, pandas and pyarrow become lists and plain numbers. Times stay what they are.
     """
+    kind = type(value)
+    if kind is dict:  # as json made it: most values are leaves, and each call costs more than what it does
+        found = {}
+        for name, part in value.items():
+            of = type(part)
+            if of is str:
+                part = None if not part or part.isspace() else part
+            elif of is not int and of is not bool and part is not None:
+                part = plain(part)
+            found[name if type(name) is str else str(name)] = part
+        return found
     if isinstance(value, str):
         return value if value.strip() else None
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if value == value else None
-    if type(value) is list:
+    if kind is list:
         return [plain(part) for part in value]
     if isinstance(value, (dict, Mapping)):
         return {str(name): plain(part) for name, part in value.items()}

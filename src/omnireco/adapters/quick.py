@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from omnireco.adapters.people import withdrawn_channel
+from omnireco.adapters.people import ZONE, Fact, withdrawn_channel
 from omnireco.adapters.records import Collector
 from omnireco.adapters.values import as_person
 from omnireco.data.frames.suspicion import is_return
+from omnireco.data.frames.zone_names import one_name
 
 __all__ = [
     "Known",
     "Odd",
+    "Zones",
     "add_event",
+    "first_id",
     "id_of",
     "instant_of",
     "number_of",
@@ -100,6 +103,40 @@ def instant_of(value: Any) -> Any:
 def part_of(value: Any) -> dict[str, Any]:
     """Return a nested mapping; Odd where something else stands for it."""
     return value if type(value) is dict else {} if value is None else _odd()
+
+
+def first_id(record: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of some fields that is there, as an id; Odd as :func:`id_of`."""
+    for name in names:
+        if (value := record.get(name)) is not None and (found := id_of(value)) is not None:
+            return found
+    return None
+
+
+class Zones:
+    """Zones of persons as records repeat them: a zone that is stated again later replaces what it repeats."""
+
+    def __init__(self, out: Collector) -> None:
+        self.out = out
+        self.read = Known(lambda zone: one_name(zone) is not None)
+        self.last: dict[str, int] = {}
+
+    def note(self, user: str, at: Any, zone: Any) -> None:
+        """Note that a person is in a zone from an instant on."""
+        facts, position = self.out.facts, self.last.get(user)
+        if position is not None and facts[position].value == zone and _not_before(at, facts[position].at):
+            facts[position] = Fact(len(self.out.names) - 1, user, ZONE, at, zone)
+            return
+        self.last[user] = len(facts)
+        self.out.user(user, at=at, timezone=zone)
+
+
+def _not_before(at: Any, before: Any) -> bool:
+    """Return whether an instant is certainly not before another, of the same form and unit."""
+    if type(at) is int:
+        return type(before) is int and before <= at < 2 * before
+    same = type(before) is str and len(at) == len(before) == 25 and at[19:] == before[19:] == "+00:00"
+    return same and bool(at >= before)
 
 
 def add_event(

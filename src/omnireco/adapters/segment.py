@@ -178,7 +178,7 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
             lines: list[Line] = []
         else:
             lines = [(item, None if price is None else price * (1.0 if quantity is None else quantity))]
-        if item is None and properties.get("product_id") is not None:
+        if not properties.get("product_id") and properties.get("product_id") is not None:  # blank, or the number 0
             return False
         place = place.strip().lower()
         add_event(out, event, ours, user, at, _CHANNELS.get(place, place), lines, (session, store, unique))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from omnireco.adapters.nesting import dig, listed
@@ -21,10 +22,13 @@ def gathered(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return records
     orders = {record.get("id"): dict(record) for record in records if "__parentId" not in record}
     whole = [record if "__parentId" in record else orders[record.get("id")] for record in records]
+    lines: dict[int, tuple[dict[str, Any], list[Any]]] = {}
     for record in records:
         order = orders.get(record.get("__parentId"))
         if order is not None and parent_of(record) is not None:
-            order["lineItems"] = [*(order.get("lineItems") or []), record]
+            lines.setdefault(id(order), (order, list(order.get("lineItems") or [])))[1].append(record)
+    for order, own in lines.values():
+        order["lineItems"] = own
     return whole
 
 
@@ -51,11 +55,16 @@ def _snake(value: Any) -> Any:
     if isinstance(value, Mapping):
         if isinstance(value.get("edges"), list) or isinstance(value.get("nodes"), list):
             return [_snake(one) for one in listed(value, "edges")]
-        return {_CAMEL.sub(r"_\1", name).lower(): _snake(part) for name, part in value.items()}
+        return {_snake_name(name): _snake(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_snake(one) for one in value]
-    found = _GID.fullmatch(value) if isinstance(value, str) else None
+    found = _GID.fullmatch(value) if isinstance(value, str) and value.startswith("gid:") else None
     return found[1] if found else value
+
+
+@lru_cache(maxsize=4096)  # an interface has few names of fields
+def _snake_name(name: str) -> str:
+    return _CAMEL.sub(r"_\1", name).lower()
 
 
 def _each(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

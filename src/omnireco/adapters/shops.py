@@ -19,6 +19,7 @@ from omnireco.adapters.records import (
     mapping,
     read_each,
     read_records,
+    without_collection,
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
@@ -38,6 +39,7 @@ _WANTED_SHOPIFY = Wanted(
             "processed_at",
             "created_at",
             "createdat",
+            "__parentid",
         ]
     ),
     ("orders", "order", "data"),
@@ -84,7 +86,8 @@ def shopify(records: Records) -> Adapted:
     The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
     ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    orders = [as_rest(record) for record in gathered(list(read_records(records, _WANTED_SHOPIFY)))]
+    with without_collection():
+        orders = [as_rest(record) for record in gathered(list(read_records(records, _WANTED_SHOPIFY)))]
     return _read_orders(
         Collector(), orders, "order_id", ("updated_at", "processed_at", "created_at"), _say_shopify, _shopify_order
     )
@@ -116,7 +119,8 @@ def woocommerce(records: Records) -> Adapted:
     The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
     ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    orders = list(read_records(records, _WANTED_WOO))
+    with without_collection():
+        orders = list(read_records(records, _WANTED_WOO))
     times = ("date_modified_gmt", "date_created_gmt")
     return _read_orders(Collector(naive=True), orders, "parent_id", times, _say_woo, _woo_order)
 

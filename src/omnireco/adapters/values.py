@@ -25,6 +25,9 @@ _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
 _OFFSET = re.compile(r"\s+([+-]\d{2}(:?\d{2})?)$")
 _NUMERIC = re.compile(r"[+-]?\d+(\.\d*)?")
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")  # as most write it
+_ZONELESS = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", re.ASCII)
+_DIGITS = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
+_NANO = re.compile(r"\d{19}", re.ASCII)  # nanoseconds of our century, as a text
 _YEAR = re.compile(r"\s*\d{4}-?\d\d-?\d\d")
 _FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 _FIRST_US, _LAST_US = (int(at.timestamp()) * SECOND_US for at in (_FIRST, _LAST))
@@ -99,7 +102,7 @@ def as_number(value: Any) -> float | None:
     if is_missing(value):
         return None
     if isinstance(value, str):
-        return _read_amount(value)
+        return float(value) if _DIGITS.fullmatch(value) else _read_amount(value)
     if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -150,12 +153,32 @@ def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:
     import pandas as pd
 
     values = list(values)
-    if len(values) > _MANY and all(type(value) is int and _FIRST_US <= value < _LAST_US for value in values):
-        return pd.Series(pd.to_datetime(np.array(values, np.int64), unit="us", utc=True))  # as Google counts
+    if len(values) > _MANY:
+        kinds = set(map(type, values))
+        if kinds == {int} and (counted := _counted(values)) is not None:
+            return counted
+        if kinds == {str} and all(map(_NANO.fullmatch, values)) and (counted := _counted(values, 1000)) is not None:
+            return counted
     texts = [_iso(value, naive) for value in values]
     at = pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"))
     at = at if at.dt.tz is not None else at.dt.tz_localize("UTC")  # older pandas forgets the zone where all are NaT
     return at.where((at >= _FIRST) & (at < _LAST))
+
+
+def _counted(values: list[Any], divisor: int = 1) -> pd.Series | None:
+    """Return the instants of many whole counts, read at once; None where one is not of an instant that is read."""
+    import pandas as pd
+
+    try:
+        counts = np.array(values, np.int64) // divisor
+    except (OverflowError, ValueError):
+        return None
+    micro = np.full(counts.size, -1, np.int64)
+    for factor, over in ((SECOND_US, 1), (1_000, 1), (1, 1), (1, 1000)):
+        low, high = -(-_FIRST_US * over // factor), _LAST_US * over // factor
+        of = (counts >= low) & (counts < high)
+        micro[of] = counts[of] * factor // over
+    return None if (micro < 0).any() else pd.Series(pd.to_datetime(micro, unit="us", utc=True))
 
 
 def time_fault(value: Any) -> str:
@@ -170,8 +193,11 @@ def time_fault(value: Any) -> str:
 
 def _iso(value: Any, naive: bool) -> str | None:
     """Return a time as an ISO text with a zone."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return value
+    if isinstance(value, str):
+        if _PLAIN.fullmatch(value):
+            return value
+        if _ZONELESS.fullmatch(value):
+            return f"{value}Z" if naive else None
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if _counts(value):

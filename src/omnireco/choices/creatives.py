@@ -27,7 +27,7 @@ from omnireco._core.random import stream
 from omnireco._core.small import Value, Whole
 from omnireco._core.units import DAY_US
 from omnireco._kernels.choice.laplace import design, grouped, laplace
-from omnireco.choices.creative_counts import Cells, read_counts
+from omnireco.choices.creative_counts import Cells, of_channel, one_channel, read_counts
 from omnireco.choices.decisions import CreativeChoices
 from omnireco.choices.inputs import read_creatives
 from omnireco.choices.people import numbers_of
@@ -82,9 +82,13 @@ class Creatives(Estimator):
         freely. Faces that change at every visit confuse.
     patience : int, default 3
         How many times a creative is shown to a person before change is free.
+    channel : str, optional
+        Learn from the messages of this channel alone, and choose for it: a picture that wins in an e-mail can lose in a
+        push. None: from all channels together.
     interests : iterable of str, optional
         What is known of people: columns of ``data.attributes``, or attributes of the audience, which have a column of
-        zeros and ones per value. By default all of ``data.attributes``; ``()`` for nothing.
+        zeros and ones per value: ``["device"]`` learns which tags work on which device. By default all of
+        ``data.attributes``; ``()`` for nothing.
 
     Raises
     ------
@@ -123,6 +127,7 @@ class Creatives(Estimator):
     stickiness: float = 0.8
     patience: int = 3
     interests: tuple[str, ...] | None = None
+    channel: str | None = None
 
     needs: ClassVar[tuple[str, ...]] = ("messages", "creatives")
     verbs: ClassVar[tuple[str, ...]] = ("choose", "propensity", "probability")
@@ -135,6 +140,8 @@ class Creatives(Estimator):
         check_number(self.fatigue, "fatigue", low=0.0)
         check_number(self.stickiness, "stickiness", low=0.0, high=1.0)
         check_integer(self.patience, "patience", low=1)
+        if self.channel is not None:
+            one_channel(self.channel, "Creatives: channel")
         if self.interests is not None:
             object.__setattr__(self, "interests", tuple(map(str, check_names(self.interests, "interests"))))
 
@@ -162,7 +169,8 @@ class Creatives(Estimator):
         EmptyError
             When there is no creative.
         ParameterError
-            When the data has no such interests, or tags and interests make more than 5,000 weights.
+            When the data has no such interests, no message goes over the channel, or tags and interests make more than
+            5,000 weights.
 
         Notes
         -----
@@ -182,12 +190,15 @@ class Creatives(Estimator):
         data = dataset_of(data, "Creatives.fit", self.needs)
         usable_threads(threads)
         messages = data.messages
+        if self.channel is not None:
+            used = [str(name) for name in messages.channels.ids]
+            check_known([self.channel], used, "Creatives.fit: channel", missing=None)
         known, items, item, tags = read_creatives(data.creatives)
         if self.interests is None and data.attributes is not None:
             _check_size(tags.shape[1], data.attributes.n_items)  # before the table is made dense
         users, interests = numbers_of(data, self.interests, "Creatives.fit: interests")
         _check_size(tags.shape[1], interests.shape[1])
-        cells, n_machine = read_counts(messages, known, users, "Creatives.fit")
+        cells, n_machine = read_counts(messages, known, users, "Creatives.fit", self.channel)
         model = _learn(self, (known, items, item, tags), (users, interests), cells, n_machine)
         _LOG.info("fit %r", model)
         return model
@@ -323,7 +334,8 @@ class CreativeModel:
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(f"CreativeModel.updated takes a MessageLog. Got {type(messages).__name__}.")
-        fresh, n_machine = read_counts(messages, self.creatives, self.users, "CreativeModel.updated")
+        where = "CreativeModel.updated"
+        fresh, n_machine = read_counts(messages, self.creatives, self.users, where, self.parameters.channel)
         before = (self.cell_creative, self.cell_user, self.cell_counts)
         both = [np.concatenate(parts) for parts in zip(before, fresh, strict=True)]
         of_creatives = (self.creatives, self.items, self.item, self.tags)
@@ -404,12 +416,13 @@ class CreativeModel:
         """Return the probability that this policy would have shown the creative that each message showed, (n,).
 
         For replay: ``om.causal.off_policy(log, model.propensity(log))``. Nothing of
-        the past is taken into account here, no fatigue and no stickiness. NaN where a message has no known creative.
+        the past is taken into account here, no fatigue and no stickiness. NaN where a message has no known creative, or
+        went over another channel than the model's.
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(f"CreativeModel.propensity takes a MessageLog. Got {type(messages).__name__}.")
         code = np.full(len(messages), NONE, np.int64)
-        some = np.flatnonzero(messages.creative >= 0)
+        some = np.flatnonzero((messages.creative >= 0) & self._mine(messages.channels, messages.channel))
         code[some] = self.creatives.codes(messages.creatives.ids, missing="none")[messages.creative[some]]
         known = np.flatnonzero(code >= 0)
         table = _by_item(self.item, np.ones(len(self.creatives), np.bool_), len(self.items))
@@ -434,7 +447,8 @@ class CreativeModel:
         Returns
         -------
         ndarray of shape (n,), float64
-            NaN where a touch has no creative. Channel and instant change nothing.
+            NaN where a touch has no creative, or goes over another channel than the model's. The instant changes
+            nothing.
 
         Raises
         ------
@@ -450,7 +464,7 @@ class CreativeModel:
                 "om.candidates(..., creatives=model.choose(...))."
             )
         named, code = touches.labels["creative_id"]
-        shown = np.flatnonzero(code >= 0)
+        shown = np.flatnonzero((code >= 0) & self._mine(touches.channels, touches.channel))
         creative = self.creatives.codes(named.ids[code[shown]]).astype(np.int64)
         who = touches.users.ids[touches.user[shown]]
         person = self.users.codes(who, missing="none") if len(self.users) else np.full(shown.size, NONE)
@@ -473,6 +487,10 @@ class CreativeModel:
                 "sd": np.sqrt(self.variance + unsure),
             }
         )
+
+    def _mine(self, channels: Vocabulary, channel: np.ndarray) -> np.ndarray:
+        """Return what goes over the channel of the model: everything, where it has learned from all together."""
+        return of_channel(self.parameters.channel, channels, channel)
 
     def _scores(self, options: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the log-odds of each option, (n, width).

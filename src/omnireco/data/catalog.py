@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import check_instant, count_of, name_rows
-from omnireco._core.parts import NEVER, Maybe, Parts, flags, freeze, instants, numbers
+from omnireco._core.checks import check_instant, check_window, count_of, name_rows
+from omnireco._core.parts import NEVER, Maybe, Parts, declare, flags, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
 from omnireco.data.vocabulary import Vocabulary
@@ -40,6 +40,11 @@ class Catalog:
         The item may be offered in [from, until), UTC microseconds; the least int64 where that end is open.
     hidden : ndarray of shape (n_items,), bool, or None
         Items that are not offered at all.
+
+    Raises
+    ------
+    SchemaError
+        When an array is of another type or length, ends before it begins, or holds instants in another unit.
     """
 
     items: Vocabulary
@@ -63,7 +68,8 @@ class Catalog:
     }
 
     def __post_init__(self) -> None:
-        freeze(self)
+        declare(self)
+        check_window(self.valid_from, self.valid_until, NEVER, "Catalog")
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Catalog:
@@ -120,8 +126,9 @@ class Catalog:
             for name in ("price", "margin")
             if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), allow_missing=True)) is not None
         }
-        window = [opened.instants(name, none=NEVER)[row] if name in opened else None for name in _WINDOW]
-        _check_windows(window, row)
+        begin, end = (opened.instants(name, none=NEVER) if name in opened else None for name in _WINDOW)
+        check_window(begin, end, NEVER, "Catalog.from_frame")
+        begin, end = (None if at is None else at[row] for at in (begin, end))
         hidden = None
         if "hidden" in opened:
             hidden = (opened.flags("hidden", missing=True) | opened.odd.get("hidden", np.False_))[row]
@@ -131,8 +138,8 @@ class Catalog:
             labels.get("name"),
             numbers.get("price"),
             numbers.get("margin"),
-            window[0],
-            window[1],
+            begin,
+            end,
             hidden,
         )
 
@@ -205,18 +212,3 @@ class Catalog:
             columns |= {} if at is None else {name: instants_to_pandas(at, none=NEVER)}
         columns |= {} if self.hidden is None else {"hidden": self.hidden}
         return pd.DataFrame(columns)
-
-
-def _check_windows(window: list[np.ndarray | None], row: np.ndarray) -> None:
-    """Refuse items whose validity ends before it begins: they would never be offered."""
-    begin, end = window
-    if begin is None or end is None:
-        return
-    wrong = (begin != NEVER) & (end != NEVER) & (end <= begin)
-    if wrong.any():
-        rows = np.zeros(row.size, np.bool_)
-        rows[row[wrong]] = True
-        raise SchemaError(
-            f"Catalog.from_frame: valid_until is not after valid_from in {name_rows(rows)}. Leave an end missing where "
-            "it is open."
-        )

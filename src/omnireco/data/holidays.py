@@ -15,6 +15,7 @@ from omnireco._core.parts import Array, Parts, coded, declare
 from omnireco._core.units import DAY_US, EPOCH_DAY
 from omnireco.data import clock
 from omnireco.data.clock import country_zones, is_zone, local_us
+from omnireco.data.frames.zone_names import one_name
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -90,7 +91,8 @@ class Holidays:
         found: set[tuple[str, int]] = set()
         example = "{'Europe/Berlin': ['2025-12-25']}"
         for zone, days in check_mapping(dates, "dates", example).items():
-            if not is_zone(zone):
+            name = one_name(zone) if is_zone(zone) else None  # the audience's zones have one name each
+            if name is None:
                 raise ParameterError(
                     f"Holidays.from_dates: {shown(zone)} is not an IANA time zone. Write for example {example}."
                 )
@@ -98,7 +100,7 @@ class Holidays:
                 raise ParameterError(
                     f"Holidays.from_dates: the dates of {zone} must be a list. Got {shown(days)}. Write {example}."
                 )
-            found |= {(zone, _day(one, zone)) for one in days}
+            found |= {(name, _day(one, zone)) for one in days}
         rows = sorted(found)
         zones, zone_code = Vocabulary.encode(np.array([zone for zone, _ in rows], object), "dates")
         return cls(zones, zone_code, np.array([day for _, day in rows], np.int32))

@@ -20,7 +20,7 @@ from omnireco.data.frames.columns import decode_optional, instants_to_pandas, op
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
 from omnireco.data.places.stores import Nearby
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.assembling import with_sources
 from omnireco.planning.expanding import Expanded, near_shops, with_columns, with_offers
@@ -29,7 +29,7 @@ from omnireco.planning.joining import joined
 from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import Sources, audience_rows
-from omnireco.planning.touch_value import LABELS, NUMBERS, TouchValue, check_value, valued
+from omnireco.planning.touch_value import LABELS, NUMBERS, TouchValue, check_value, in_range, valued
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,8 @@ class Candidates:
     Raises
     ------
     ParameterError
-        When an array has not one number per touch, or a value is not finite.
+        When an array has not one number per touch, a value is not finite, a probability lies outside [0, 1], or a code
+        outside its vocabulary.
     """
 
     touches: Touches
@@ -101,6 +102,7 @@ class Candidates:
     def __post_init__(self) -> None:
         check_kind(self.touches, Touches, "touches", "om.planning.Candidates.from_frame(frame)")
         _check_numbers(self.touches, self.value, self.probability)
+        _check_columns(self)
         check_choice(self.made_of, "made_of", MADE_OF)
         probability = {} if self.probability is None else {"probability": self.probability}
         known = {"value": self.value, **probability, **self.terms}
@@ -159,8 +161,8 @@ class Candidates:
         ------
         SchemaError
             When a column is missing or of the wrong kind, a time has no zone, a value is not finite, a
-            probability lies outside [0, 1], ids are integers here and strings in the audience or a log, or a channel
-            is spelt in two ways.
+            probability (of a complaint, too) lies outside [0, 1], a cost or points are negative, ids are integers here
+            and strings in the audience or a log, or a channel is spelt in two ways.
         ParameterError
             When a rule needs the audience and there is none, or names a channel that nothing has, or a withdrawal an
             event that the data does not have.
@@ -206,7 +208,7 @@ class Candidates:
                 f"{where}: probability must lie in [0, 1]; it does not in {name_rows(bad)}. "
                 "Leave the column out when it is not known."
             )
-        given = {name: opened.numbers_or_nan(name) for name in NUMBERS if name in opened}
+        given = {name: in_range(opened.numbers_or_nan(name), name, where) for name in NUMBERS if name in opened}
         labels = {name: opened.ids(name, allow_missing=True) for name in LABELS if name in opened}
         if "send_at_local" in opened.others:
             _warn_of_a_detour(where)
@@ -490,6 +492,29 @@ def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
             )
         if (bad := ~np.isfinite(array) & ~(np.isnan(array) & (name == "probability"))).any():
             raise ParameterError(f"Candidates: {name} is missing or infinite in {name_rows(bad)}. Leave those out.")
+        if name == "probability" and (bad := (array < 0.0) | (array > 1.0)).any():
+            raise ParameterError(f"Candidates: probability must lie in [0, 1]; it does not in {name_rows(bad)}.")
+
+
+def _check_columns(found: Candidates) -> None:
+    """Refuse further columns that are not one number, or one code, per touch."""
+    n = len(found.touches)
+    for name, array in found.terms.items():
+        shaped = isinstance(array, np.ndarray) and array.shape == (n,) and array.dtype.kind == "f"
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = shaped and np.isfinite(array.sum())  # one pass where all is well
+        if not shaped or (not sums and np.isinf(array).any()):
+            raise ParameterError(
+                f"Candidates: {name} must be a float64 array, one finite or missing number per touch ({n:,}). Got "
+                f"{type(array).__name__}. Write np.asarray({name}, float), or touches.with_columns(frame)."
+            )
+    for name, (known, code) in found.labels.items():
+        shaped = isinstance(code, np.ndarray) and code.shape == (n,) and code.dtype.kind == "i"
+        if not shaped or (n and (int(code.min()) < NONE or int(code.max()) >= len(known))):
+            raise ParameterError(
+                f"Candidates: {name} must be one code per touch ({n:,}), from -1 for none to {len(known) - 1}. Give it "
+                "as a column: touches.with_columns(frame)."
+            )
 
 
 def _warn_of_a_detour(where: str) -> None:

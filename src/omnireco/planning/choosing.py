@@ -266,7 +266,7 @@ class _Offers:
             same = added is chance
             chance = np.minimum(chance * factor, 1.0)
             added = chance if same else added * factor
-            cost = _check_fatigue(tiring.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1)
+            cost = _check_fatigue(tiring.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1).clip(min=0.0)
         person, rank = np.nonzero(has_item)
         zone = known_zone(self.audience, row)
         clock = _local_table(self.audience, at)[zone]
@@ -282,7 +282,8 @@ class _Offers:
             item = codes[person, rank]
             terms |= self.costs.terms(user[person][pair], item[pair], channel, answers)
             terms |= {"margin": self.worth[item][pair], "fatigue_cost": cost[person][pair]}
-            value = value - terms["channel_cost"] - terms["reward_cost"] - terms["unsubscribe_cost"]
+            with np.errstate(over="ignore", invalid="ignore"):  # costs beyond every number: not sent
+                value = value - terms["channel_cost"] - terms["reward_cost"] - terms["unsubscribe_cost"]
         numbers = {"value": value, "probability": chance[person].ravel(), **terms}
         whole = Touches(
             self.empty.users,
@@ -504,6 +505,8 @@ def _creative_label(touches: Touches, chosen: Any) -> tuple[Vocabulary, np.ndarr
     if not isinstance(chosen, Mapping):
         return _creatives_of(touches, chosen)
     names = [name for name in touches.channels.ids if chosen.get(name) is not None]
+    if not names:
+        return Vocabulary(np.empty(0, object)), np.full(len(touches), NONE, np.int32)
     known, codes = unite([chosen[name].creatives for name in names], "creative_id")
     label = np.full(len(touches), NONE, np.int32)
     for name, new in zip(names, codes, strict=True):

@@ -20,6 +20,7 @@ from omnireco.planning.joining import Valued
 from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Constraint, Eligibility, OncePerItem
 from omnireco.planning.sources import Sources
+from omnireco.planning.touch_value import in_range
 
 __all__ = ["Expanded", "near_shops", "with_columns", "with_offers"]
 
@@ -66,7 +67,7 @@ def with_columns(found: Valued, frame: Any, columns: Mapping[str, str] | None) -
     labels, terms = dict(found.labels), dict(found.terms)
     for name in more:
         if not name.endswith("_id") and _is_number(opened.columns[name]):
-            terms[name] = np.append(opened.numbers(name, allow_missing=True), np.nan)[row]
+            terms[name] = np.append(in_range(opened.numbers(name, allow_missing=True), name, where), np.nan)[row]
             labels.pop(name, None)
         else:
             known, code = opened.ids(name, allow_missing=True)
@@ -141,7 +142,9 @@ def near_shops(
     rest = np.flatnonzero(~covered)
     row = np.concatenate([one, rest])
     distance = np.concatenate([far[one, rank], np.full(rest.size, np.nan)])
-    decay = np.exp(-np.nan_to_num(distance, nan=0.0) / decay_km) if decay_km is not None else np.ones(row.size)
+    with np.errstate(over="ignore"):  # endlessly many times the decay: a response of probability 0
+        times = np.nan_to_num(distance, nan=0.0) / (np.inf if decay_km is None else decay_km)
+    decay = np.exp(-times)
     value, chance, terms = _lifted(found, row, decay, True)
     terms["distance_km"] = distance
     label = {"store_id": (nearby.stores, np.concatenate([store[one, rank], np.full(rest.size, NONE, np.int32)]))}

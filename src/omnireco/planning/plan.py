@@ -282,7 +282,7 @@ class Plan:
         at : float
             Share of the value that is kept.
         confidence : float
-            Of the interval, over people.
+            Of the interval, over people; see the notes.
         draws, seed : int
             Of the bootstrap of people.
 
@@ -294,7 +294,9 @@ class Plan:
         Notes
         -----
         By the values of the plan: where they are chances instead of increments, messages to people who would come
-        anyway count. Messages that a floor needs stay. Deterministic; ``draws`` passes over the messages.
+        anyway count. The interval is over people alone: who they happen to be. How well the values are known is not in
+        it, and cannot be read off a plan; hold people out (``holdout=``) and measure it. Messages that a floor needs
+        stay. Deterministic; ``draws`` passes over the messages.
         """
         rows = np.flatnonzero(self.reason == 0)
         rows = rows[that_may_go(self.touches.touches, self.rows, self.constraints)[rows]]

@@ -8,22 +8,35 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from omnireco._core.checks import check_kind, check_known, check_mapping, check_number
+from omnireco._core.checks import check_kind, check_known, check_mapping, check_number, count_of, name_rows, shown
 from omnireco._core.contract import described
 from omnireco.data.asking.touches import Touches
 from omnireco.data.catalog import Catalog
 from omnireco.data.places.amounts import UserAmounts
 from omnireco.data.vocabulary import Vocabulary, match
-from omnireco.errors import ParameterError
+from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["LABELS", "NUMBERS", "TERMS", "Tiring", "TouchValue", "check_fatigue", "check_value", "valued"]
+__all__ = [
+    "LABELS",
+    "NUMBERS",
+    "TERMS",
+    "Tiring",
+    "TouchValue",
+    "bounds_of",
+    "check_fatigue",
+    "check_value",
+    "in_range",
+    "valued",
+]
 
 TERMS = ("increment", "margin", "channel_cost", "reward_cost", "fatigue_cost", "unsubscribe_cost")
 """The columns that a value is made of: increment times margin, less the four costs."""
 LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
 """Further columns of a frame of touches, in the order in which they are read and shown."""
 NUMBERS = (*TERMS, "complaint", "points")
-"""Columns of numbers, likewise."""
+"""The columns of a frame by which values are made or rules count."""
+_SIGNED = ("increment", "margin")
+_BY_CHANNEL = ("channel_cost", "unsubscribe_risk")
 
 
 @runtime_checkable
@@ -68,7 +81,8 @@ class TouchValue:
     Raises
     ------
     ParameterError
-        When a cost is negative or not finite, or a risk no probability.
+        When a cost is negative or not finite, a risk no probability, or a channel no name; where it is used, when a
+        mapping names nothing that is there.
 
     Examples
     --------
@@ -104,13 +118,27 @@ class TouchValue:
         return self.margin is not None
 
     def margins(self, items: Vocabulary) -> np.ndarray:
-        """Return the margin of each item, float64 of shape (n_items,); NaN where a mapping does not name it."""
+        """Return the margin of each item, float64 of shape (n_items,); NaN where a mapping does not name it.
+
+        Raises
+        ------
+        ParameterError
+            When a mapping names none of the items.
+        """
         check_kind(items, Vocabulary, "items", "candidates.touches.items")
+        _check_named(self.margin, items, "margin")
         return _per_id(self.margin, items, np.nan)
 
     def rewards(self, items: Vocabulary) -> np.ndarray:
-        """Return the cost of each item's reward when it is taken, float64 of shape (n_items,)."""
+        """Return the cost of each item's reward when it is taken, float64 of shape (n_items,).
+
+        Raises
+        ------
+        ParameterError
+            When a mapping names none of the items.
+        """
         check_kind(items, Vocabulary, "items", "candidates.touches.items")
+        _check_named(self.reward_cost, items, "reward_cost")
         return _per_id(self.reward_cost, items, 0.0)
 
     def of_channels(self, channels: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
@@ -158,8 +186,19 @@ def _check_amounts(table: Any, name: str, *, low: float | None = 0.0, high: floa
     if isinstance(table, Mapping):
         for key, number in check_mapping(table, where, "{'sms': 0.07}").items():
             check_number(number, f"{where}[{key!r}]", low=low, high=high)
-    elif table is not None:
+            if name in _BY_CHANNEL and not isinstance(key, str):
+                raise ParameterError(f"{where} must name channels. Got {shown(key)}. Write {{'sms': 0.07}}.")
+    elif table is not None or name != "margin":
         check_number(table, where, low=low, high=high)
+
+
+def _check_named(table: Any, known: Vocabulary, name: str) -> None:
+    """Refuse a mapping that names none of the items: ids of another kind, or other words for them."""
+    if isinstance(table, Mapping) and table and len(known) and not any(key in table for key in known.ids.tolist()):
+        raise ParameterError(
+            f"TouchValue: {name} names none of the {count_of(len(known), 'item')} that can be offered. Its keys must "
+            "be ids as in item_id, of the same type."
+        )
 
 
 def _per_id(table: Any, known: Vocabulary, missing: float) -> np.ndarray:
@@ -167,6 +206,25 @@ def _per_id(table: Any, known: Vocabulary, missing: float) -> np.ndarray:
     if not isinstance(table, Mapping):
         return np.full(len(known), missing if table is None else float(table))
     return np.array([float(table.get(key, missing)) for key in known.ids.tolist()], np.float64)
+
+
+def bounds_of(name: str) -> dict[str, float]:
+    """Return between which numbers a column by which rules count lies, as ``check_number`` takes it."""
+    if name in ("probability", "complaint"):
+        return {"low": 0.0, "high": 1.0}
+    return {"low": 0.0} if name in NUMBERS and name not in _SIGNED else {}
+
+
+def in_range(numbers: np.ndarray, name: str, where: str) -> np.ndarray:
+    """Return a column by which rules count, where every number can be: a cost below 0 would pay for other touches."""
+    bounds = bounds_of(name)
+    wrong = (numbers < bounds.get("low", -np.inf)) | (numbers > bounds.get("high", np.inf))
+    if wrong.any():
+        what = "a probability, in [0, 1]" if "high" in bounds else "0 or more"
+        raise SchemaError(
+            f"{where}: {name} must be {what}; it is not in {name_rows(wrong)}. Leave it missing where it is not known."
+        )
+    return numbers
 
 
 def valued(
@@ -214,5 +272,6 @@ def valued(
         lifetime = worth.lifetimes(touches.users)[touches.user]
         terms["unsubscribe_cost"] = np.where(at_risk > 0, at_risk * lifetime, 0.0)
     costs = ("channel_cost", "reward_cost", "fatigue_cost", "unsubscribe_cost")
-    value = terms["increment"] * terms["margin"] - sum(terms[name] for name in costs)
+    with np.errstate(over="ignore", invalid="ignore"):  # an endless value is refused, or not sent
+        value = terms["increment"] * terms["margin"] - sum(terms[name] for name in costs)
     return value, {name: terms[name] for name in (*TERMS, *(name for name in terms if name not in TERMS))}

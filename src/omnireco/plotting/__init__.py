@@ -3,7 +3,15 @@
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
 from omnireco.plotting.gains import budget_gains, gain_curve
-from omnireco.plotting.plans import person_week, plan_load, plan_reach, plan_saved, what_if
+from omnireco.plotting.plans import (
+    offers_shown,
+    person_week,
+    plan_load,
+    plan_reach,
+    plan_saved,
+    plan_why,
+    what_if,
+)
 from omnireco.plotting.results import (
     channel_combinations,
     channel_journeys,
@@ -36,6 +44,7 @@ __all__ = [
     "funnel_steps",
     "gain_curve",
     "holdout_effects",
+    "offers_shown",
     "people_hours",
     "person_week",
     "plan_load",
@@ -43,6 +52,7 @@ __all__ = [
     "plan_per_hour",
     "plan_reach",
     "plan_saved",
+    "plan_why",
     "prices",
     "return_calibration",
     "scorecard",

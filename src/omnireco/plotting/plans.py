@@ -1,4 +1,4 @@
-"""Plots of plans: what could be saved, load against capacity, reach, what another limit does, and one person's week."""
+"""Plots of plans: savings, load against capacity, reach, what another limit does, offers shown, one person's week."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from omnireco._core.checks import check_kind, count_of
 from omnireco._core.units import DAY_US, HOUR_US
 from omnireco.data.messages import NEVER
 from omnireco.errors import ParameterError
-from omnireco.planning import Plan, Saved, WhatIf
+from omnireco.planning import OfferAudit, Plan, Saved, WhatIf
 from omnireco.plotting.style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["person_week", "plan_load", "plan_reach", "plan_saved", "what_if"]
+__all__ = ["offers_shown", "person_week", "plan_load", "plan_reach", "plan_saved", "plan_why", "what_if"]
 
+FAINT = "#e6eaed"
 _MOST_DAYS = 31
 _MOST_LETTERS = 34  # of an item beside its dot
+_MOST_BARS = 24
 
 
 def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
@@ -35,7 +37,7 @@ def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The band is the interval over people.
+        The band is the interval over people alone; that values are estimates is not in it.
     """
     check_kind(saved, Saved, "saved", "plan.saved(at=0.98)")
     table = saved.curve
@@ -105,7 +107,7 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
     ----------
     plan : Plan
     k : int
-        Cells of fewer people are left out.
+        Cells of fewer people, and others from which they would follow, are drawn together as too few to show.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -125,6 +127,8 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
         label = "none" if times == 0 else str(times)
         ax.barh(names[::-1], width[::-1], left=left[::-1], height=0.6, color=shades[times % len(shades)], label=label)
         left += width
+    if ((rest := 1.0 - left) > 1e-9).any():
+        ax.barh(names[::-1], rest[::-1], left=left[::-1], height=0.6, color=FAINT, label="too few to show")
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="messages")
@@ -214,10 +218,107 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(-0.6, days.size - 0.4)
     ax.set_xlim(0, 24)
     ax.set_xticks(range(0, 25, 3), [f"{h:02d}:00" for h in range(0, 25, 3)])
-    ax.grid(axis="y", color="#e6eaed")
+    ax.grid(axis="y", color=FAINT)
     ax.set_axisbelow(True)
     if sent.any():
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="sent")
     clock = "their own clock" if local else "UTC"
     title_of(ax, f"One person: {count_of(int(sent.sum()), 'message')} of {rows.size} possible ({clock})")
+    return clean(ax, left=False)
+
+
+def plan_why(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw why one person gets what: the value of each candidate, what its shadow prices leave of it, and the reason.
+
+    Parameters
+    ----------
+    plan : Plan
+    user_id : id
+        It is not drawn: the picture names nobody.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The rows of ``plan.why``, the most valuable 24: the value in grey, the reduced value over it (negative where
+        others use the limits better), what is sent in another colour.
+
+    Raises
+    ------
+    UnknownIdError
+        When nobody has this id.
+    ParameterError
+        When the person has no candidate.
+    """
+    check_kind(plan, Plan, "plan", "om.plan(touches, constraints=[...])")
+    table = plan.why(user_id)
+    if not len(table):
+        raise ParameterError("plan_why: this person has no candidate in the plan. Take one of plan.to_frame().")
+    every, table = len(table), table.nlargest(_MOST_BARS, "value").iloc[::-1]
+    ax = axes_of(ax, (8.2, 0.34 * len(table) + 1.3))
+    place, sent = np.arange(len(table)), (table["reason"] == "sent").to_numpy()
+    value = table["value"].to_numpy()
+    reduced = np.nan_to_num(table["reduced_value"].to_numpy())
+    ax.barh(place, value, color=SOFT, height=0.7, label="value")
+    ax.barh(place, reduced, color=np.where(sent, SERIES[1], ACCENT).tolist(), height=0.32)
+    for color, label, drawn in ((SERIES[1], "reduced value, sent", sent), (ACCENT, "reduced value", ~sent)):
+        if drawn.any():
+            ax.barh([0], [0], color=color, label=label)
+    right = max(float(value.max()), float(reduced.max()), 0.0)
+    for y, reason in zip(place, table["reason"], strict=True):
+        ax.annotate(
+            str(reason), (right, y), xytext=(6, 0), textcoords="offset points", va="center", color=INK, fontsize=8
+        )
+    when = table["send_at_local"].where(table["send_at_local"].notna(), table["send_at"].dt.tz_convert(None))
+    names = zip(table["item_id"], table["channel"], when, strict=True)
+    ax.set_yticks(place, [f"{item}, {channel}, {at:%a %H:%M}" for item, channel, at in names])
+    ax.axvline(0.0, color=INK, lw=0.8)
+    ax.set_xlabel("value")
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.75 / (0.34 * len(table) + 1.3)), ncols=3)
+    more = "" if every == len(table) else f", the best {len(table)} of {every}"
+    title_of(ax, f"Why: {count_of(int(sent.sum()), 'message')} sent{more}")
+    return clean(ax, left=False)
+
+
+def offers_shown(audit: OfferAudit, *, ax: Axes | None = None) -> Axes:
+    """Draw what was shown on each channel against what was promised.
+
+    Parameters
+    ----------
+    audit : OfferAudit
+        Of ``om.planning.consistency(ledger, shown)``.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Shares of the showings of each channel by verdict; cells that are too small to show are left out together.
+
+    Raises
+    ------
+    ParameterError
+        When it is no audit, or nothing was shown.
+    """
+    check_kind(audit, OfferAudit, "audit", "om.planning.consistency(ledger, shown)")
+    table = audit.to_frame()
+    if not len(table):
+        raise ParameterError("offers_shown: nothing was shown, so there is nothing to draw. Give showings.")
+    total = table["shown"].to_numpy(np.float64)
+    verdicts = list(table.columns[2:])
+    ax = axes_of(ax, (7.6, 0.55 * len(table) + 1.4))
+    left = np.zeros(len(table))
+    colors = [ACCENT, SERIES[1], *SERIES[2:], INK]
+    for color, name in zip(colors, verdicts, strict=False):
+        width = np.nan_to_num(table[name].to_numpy(np.float64) / np.where(total > 0, total, np.nan))
+        if width.any():
+            ax.barh(table["channel"][::-1], width[::-1], left=left[::-1], height=0.6, color=color,
+                    label=name.replace("_", " "))  # fmt: skip
+        left += width
+    rest = np.where(np.isnan(total), 1.0, 1.0 - left)
+    if (rest > 1e-9).any():
+        ax.barh(table["channel"][::-1], rest[::-1], left=left[::-1], height=0.6, color=FAINT, label="too few to show")
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title_of(ax, "Offers shown against offers promised")
     return clean(ax, left=False)

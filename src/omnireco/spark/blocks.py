@@ -24,7 +24,8 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import DataWarning, ParameterError
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.rules import Constraint
-from omnireco.planning.solving import _checked, _least, _matrix, _offers
+from omnireco.planning.solving.compiling import checked, least_of, offers_of
+from omnireco.planning.solving.whole import matrix_of
 
 __all__ = ["Block", "Height", "Row", "Taken", "Words", "block_of", "height_of", "packed", "taken_of", "unpacked"]
 
@@ -111,13 +112,13 @@ def touches_of(table: Any, messages: Any, words: Words) -> Candidates:
 def block_of(found: Candidates, rules: Sequence[Constraint]) -> tuple[Block, list[Row]]:
     """Return the people of a part and its shared rows, all of which are kept, whether they bind here or not."""
     n = len(found)
-    compiled = [_checked(rule, rule.rows(found.touches), n) for rule in rules]
-    offers = [one for rule in rules if (one := _offers(rule, rule.choices(found.touches), n)) is not None]
+    compiled = [checked(rule, rule.rows(found.touches), n) for rule in rules]
+    offers = [one for rule in rules if (one := offers_of(rule, rule.choices(found.touches), n)) is not None]
     sizes = [int(np.asarray(rows.limit).size) for rows in compiled]
-    parts = [_matrix(rows, size, n) for rows, size in zip(compiled, sizes, strict=True)]
+    parts = [matrix_of(rows, size, n) for rows, size in zip(compiled, sizes, strict=True)]
     matrix = sparse.vstack(parts, format="csr", dtype=np.float64) if parts else sparse.csr_matrix((0, n))
     limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
-    least = np.concatenate([np.empty(0), *(_least(rows) for rows in compiled)])
+    least = np.concatenate([np.empty(0), *(least_of(rows) for rows in compiled)])
     shared = np.concatenate(
         [np.empty(0, np.bool_), *(np.full(m, r.labels is not None) for m, r in zip(sizes, compiled, strict=True))]
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnireco._kernels.packing.people import Passed as Sums
-from omnireco._kernels.packing.people import _newton_step, _on_its_side
+from omnireco._kernels.packing.people import newton_step, on_its_side
 
 __all__ = ["Sums", "descended", "more_for", "shares"]
 
@@ -39,10 +39,10 @@ def descended(
     now, count = run(price, band), 1
     damping, still = 1e-3, 0
     while count < _PASSES and still < _STILL and damping <= 1e3:
-        step = _newton_step(now, price, limit, least, damping)
+        step = newton_step(now, price, limit, least, damping)
         length, better = 1.0, None
         while better is None and count < _PASSES and length > _SHORTEST:
-            trial = _on_its_side(price, price + length * step, limit, least, now.used)
+            trial = on_its_side(price, price + length * step, limit, least, now.used)
             if (trial == price).all():
                 return Descent(price, now, count)
             found = run(trial, band)

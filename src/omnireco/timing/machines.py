@@ -154,8 +154,8 @@ def _fit_person(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     return float(scale), shape
 
 
-def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
-    """Return when people responded, and how many bot opens were left out.
+def answers_of_people(messages: MessageLog, mine: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    """Return when people responded, and how many bot opens were left out (of ``mine``, a mask over the messages).
 
     A response is a bot's if the log flags it (``machine`` of 0.5 or more); if missing, the response counts as human. A
     click after the flagged response is the person's: the flag is about the response, not about the message.
@@ -171,7 +171,8 @@ def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
     later = np.full(len(messages), NEVER)
     if messages.clicked_at is not None:
         later = np.where(messages.clicked_at > messages.responded_at, messages.clicked_at, NEVER)
-    return np.where(flagged, later, messages.responded_at), int(flagged.sum())
+    n_flagged = flagged.sum() if mine is None else flagged[mine].sum()
+    return np.where(flagged, later, messages.responded_at), int(n_flagged)
 
 
 def left_out(n_machine: int) -> str:

@@ -17,7 +17,7 @@ from omnireco._kernels.packing.people_loops import best_loop
 from omnireco._kernels.packing.person_loops import person_loop
 from omnireco._kernels.packing.problem import Floats, Integers
 
-__all__ = ["Own", "Passed", "People", "newton_prices", "pass_over", "sample_of"]
+__all__ = ["Own", "Passed", "People", "newton_prices", "newton_step", "on_its_side", "pass_over", "sample_of"]
 
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _SAMPLE = 30_000  # people on whom prices are found first
@@ -161,10 +161,10 @@ def _descend(
     now = pass_over(people, price, limit, least, band, threads)
     damping, still, count = 1e-3, 0, 1
     while count < passes and still < 2:
-        step = _newton_step(now, price, limit, least, damping)
+        step = newton_step(now, price, limit, least, damping)
         length, better = 1.0, None
         while better is None and count < passes and length > 0.02:
-            trial = _on_its_side(price, price + length * step, limit, least, now.used)
+            trial = on_its_side(price, price + length * step, limit, least, now.used)
             found = pass_over(people, trial, limit, least, band, threads)
             count += 1
             if found.height < now.height:
@@ -185,7 +185,7 @@ def _descend(
     return price, band, now.bend
 
 
-def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
+def newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
     """Return the step of the rows that are free to move."""
     up, down = limit - now.used, least - now.used  # slopes of L above and below a price of 0
     slope = np.where(
@@ -203,7 +203,7 @@ def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, dampi
     return step
 
 
-def _on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
+def on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
     """Return the trial with each price on its side of 0; from 0 it leaves where its row asks it."""
     side = np.where(price != 0, np.sign(price), np.where(used > limit, 1.0, np.where(used < least, -1.0, 0.0)))
     return np.where(side > 0, np.maximum(trial, 0.0), np.where(side < 0, np.minimum(trial, 0.0), 0.0))

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
+from omnireco.adapters.quick import (
+    Known,
+    Odd,
+    add_event,
+    id_of,
+    instant_of,
+    number_of,
+    part_of,
+    persons,
+    plain_names,
+)
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
     Wanted,
     dig,
+    first_of,
     hashed_email,
     listed,
     mapping,
     read_each,
     read_records,
 )
-from omnireco.adapters.values import as_id, as_number, as_person
+from omnireco.adapters.values import as_id, as_number, as_person, filled
 from omnireco.data.frames.suspicion import is_return
 from omnireco.errors import ParameterError
 
@@ -45,12 +57,14 @@ TOUCHES = {
 }
 IGNORED = {
     "commerce.productlistopens": "not about an item or a visit",
+    "commerce.productlistreopens": "not about an item or a visit",
     "web.webinteraction.linkclicks": "not about an item or a visit",
     "directmarketing.emailbouncedsoft": "was never delivered",
 }
 _JOURNEY = ("_experience", "customerJourneyManagement")
-_STATUS = {"sent": "sent", "delivered": "delivered", "bounce": "bounce"}
+_STATUS = {"sent": "sent", "delivered": "delivered", "bounce": "bounce", "out_of_band": "bounce"}
 _ACTS = {"open": "open", "click": "click", "unsubscribe": "unsubscribe", "spam_complaint": "unsubscribe"}
+_MAILS = {"email", "email_lc_sha256"}
 _WANTED = Wanted(
     "adapters.adobe_xdm",
     frozenset(["eventtype", "identitymap", "xdm", "xdm:eventtype", "xdm:identitymap"]),
@@ -89,8 +103,11 @@ def adobe_xdm(records: Records, *, namespace: str | None = None, events: Mapping
 
     Notes
     -----
-    Names by Adobe's "XDM ExperienceEvent class", appendix "Accepted values for eventType". An event without an identity
-    is invalid. One pass of Python over the records.
+    Names by Adobe's "XDM ExperienceEvent class", appendix "Accepted values for eventType"
+    (experienceleague.adobe.com/docs/experience-platform/xdm/classes/experienceevent), by the sample queries of Journey
+    Optimizer's datasets (``messageExecutionID``, ``feedbackStatus``), and by its B2B edition's activities
+    (``personKey.sourceKey``, ``directMarketing.mailingKey.sourceKey``), which are used where an event has no identity
+    map. An event without an identity is invalid.
 
     Examples
     --------
@@ -106,7 +123,61 @@ def adobe_xdm(records: Records, *, namespace: str | None = None, events: Mapping
         for name, ours in check_mapping(events, "events", "{'commerce.backofficeOrderPlaced': 'purchase'}").items()
     }
     wanted = None if namespace is None else namespace.strip().lower()
-    return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, wanted, named))
+    out = Collector()
+    found = read_records(records, _WANTED, _quick(out, wanted, named))
+    return read_each(out, found, lambda out, one: _one(out, one, wanted, named))
+
+
+def _quick(out: Collector, wanted: str | None, named: Mapping[str, str]) -> Callable[[dict[str, Any]], bool]:
+    """Return a reader of the usual event on goods or pages that is no order, which says whether it read it."""
+    names, people = plain_names(named, lower=True), persons()
+    spaces = Known(lambda space: None if space.lower() in _MAILS else space.lower() if type(space) is str else None)
+    shapes = Known(lambda shape: all(type(n) is str and "." not in n and not n.startswith("xdm") for n in shape))
+
+    def identities(record: dict[str, Any]) -> list[tuple[str, str]]:
+        first: list[tuple[str, str]] = []
+        others: list[tuple[str, str]] = []
+        for space, stated in part_of(record.get("identityMap")).items():
+            kind = spaces[space]
+            if kind is None or type(stated) is not list:
+                raise Odd
+            for one in stated:
+                if type(one) is not dict or not one:
+                    raise Odd
+                value = people[one.get("id")]
+                if value is None:
+                    continue
+                leads = kind == wanted or (one.get("primary") is True and not any(k == wanted for k, _ in first))
+                (first if leads else others).append((kind, value))
+        return sorted(first, key=lambda pair: pair[0] != wanted) + others
+
+    def read(record: dict[str, Any]) -> bool:
+        name: Any = record.get("eventType")
+        ours = names[name] if type(name) is str else None
+        if ours is None or not shapes[tuple(record)]:
+            return False
+        try:
+            at, unique = instant_of(record.get("timestamp")), id_of(record.get("_id"))
+            web = "web" if record.get("web") is not None and part_of(record["web"]) is not None else None
+            goods = record.get("productListItems")
+            lines: list[Line] = []
+            for one in [] if goods is None else goods if type(goods) is list else [None]:
+                if type(one) is not dict or not one:
+                    return False
+                worth = number_of(one.get("priceTotal"))
+                lines.append((id_of(one.get("SKU")) or id_of(one.get("_id")), None if worth is None else abs(worth)))
+            ranked = identities(record)
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        if not ranked:
+            return False
+        channel = web or ("web" if ours == "page" else "unknown")
+        add_event(out, name, ours, ranked[0][1], at, channel, lines, (None, None, unique))
+        for other in ranked[1:]:
+            out.link(ranked[0], other, at)
+        return True
+
+    return read
 
 
 def _one(out: Collector, record: Mapping[str, Any], wanted: str | None, named: Mapping[str, str]) -> None:
@@ -150,7 +221,7 @@ def _person(out: Collector, record: Mapping[str, Any], wanted: str | None, at: A
     for space, identities in mapping(record.get("identityMap"), "identityMap").items():
         kind = str(space).lower()
         for one in listed(identities, "identityMap"):
-            mail = kind in {"email", "email_lc_sha256"}
+            mail = kind in _MAILS
             value = hashed_email(one.get("id")) or as_person(one.get("id")) if mail else as_person(one.get("id"))
             if value is None or (mail and "@" in value):
                 continue
@@ -158,6 +229,8 @@ def _person(out: Collector, record: Mapping[str, Any], wanted: str | None, at: A
             named = kind == wanted or (one.get("primary") is True and not any(k == wanted for k, _ in primary))
             (primary if named else others).append(found)
     ranked = sorted(primary, key=lambda pair: pair[0] != wanted) + others
+    if not ranked and (key := as_person(dig(record, "personKey", "sourceKey"), record.get("personID"))) is not None:
+        return key
     for other in ranked[1:]:
         out.link(ranked[0], other, at)
     return ranked[0][1] if ranked else None
@@ -181,8 +254,11 @@ def _lines(record: Mapping[str, Any], ours: str) -> tuple[list[Line], list[str] 
 def _touch(out: Collector, record: Mapping[str, Any], user: str | None, at: Any, channel: str, kind: str) -> None:
     if kind == "bounce":
         out.set("ignored", "was never delivered")
-    message = dig(record, *_JOURNEY, "messageExecution", "messageID")
-    campaign = dig(record, "directMarketing", "campaignID") or dig(record, *_JOURNEY, "messageExecution", "campaignID")
+    execution = mapping(dig(record, *_JOURNEY, "messageExecution"), "messageExecution")
+    message = first_of(execution, "messageExecutionID", "messageID")
+    mailing = mapping(record.get("directMarketing"), "directMarketing")
+    key = dig(mailing, "mailingKey", "sourceKey")
+    campaign = first_of(execution, "campaignID") or filled(key, first_of(mailing, "mailingID", "campaignID"))
     agent = as_id(dig(record, "environment", "browserDetails", "userAgent"))
     out.touch(user, channel, kind, at, message or campaign, creative=campaign, user_agent=agent)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.people import withdrawn_channel
+from omnireco.adapters.quick import Known, Odd, Zones, first_id, id_of, instant_of, persons, usual
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, first_of, mapping, read_each, read_records
 from omnireco.adapters.values import as_id, as_number, as_person
 from omnireco.errors import ParameterError
@@ -64,9 +65,10 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
 
     Notes
     -----
-    Names of types and fields by Braze's "Currents: message engagement events" and "customer behavior events". In-app
-    messages and content cards are shown, not sent: they are ignored. A soft bounce and an abort never arrived. One pass
-    of Python over the records.
+    Names of types and fields by the event glossary of Braze's Currents, "Message engagement events" and "Customer
+    behavior events" (braze.com/docs/user_guide/data/distribution/braze_currents/event_glossary): ``time`` counts
+    seconds, ``machine_open`` is "true" or null. In-app messages and content cards are shown, not sent: they are
+    ignored. A soft bounce and an abort never arrived.
 
     Examples
     --------
@@ -83,7 +85,53 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
             f"event_type must be a text such as 'users.messages.email.Open'. Got {type(event_type).__name__}."
         )
     named = {str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'viewed': 'view'}").items()}
-    return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, event_type, named))
+    out = Collector()
+    found = read_records(records, _WANTED, _quick(out))
+    return read_each(out, found, lambda out, one: _one(out, one, event_type, named))
+
+
+def _quick(out: Collector) -> Callable[[dict[str, Any]], bool]:
+    """Return a reader of the usual flat record of a message, which says whether it read it."""
+    people, shapes, zones = persons(), usual(frozenset(["user", "properties"])), Zones(out)
+    kinds = Known(_usual_kind)
+
+    def read(one: dict[str, Any]) -> bool:
+        name, zone, flag = one.get("event_type"), one.get("timezone"), one.get("machine_open")
+        found = kinds[name] if type(name) is str else None
+        if found is None or not shapes[tuple(one)]:
+            return False
+        try:
+            external, own = people[one.get("external_user_id")], people[one.get("user_id")]
+            user, at = external or own, instant_of(one.get("time"))
+            if user is None or not (zone is None or (type(zone) is str and zones.read[zone])):
+                return False
+            if not (flag is None or (type(flag) is str and flag.strip())):
+                return False
+            message = first_id(one, "dispatch_id", "send_id", "campaign_id", "canvas_step_id")
+            creative = first_id(one, "message_variation_id", "canvas_step_message_variation_id", "campaign_id")
+            agent = id_of(one.get("user_agent"))
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        out.names.append(str(name))
+        out.became.append(("message", ""))
+        out.link(("braze", own), ("user", external), at)
+        if zone is not None:
+            zones.note(user, at, zone)
+        out.touches.append(
+            (len(out.names) - 1, user, found[0], message, found[1], at, None, creative, agent, flag, name)
+        )
+        return True
+
+    return read
+
+
+def _usual_kind(name: str) -> tuple[str, str] | None:
+    """Return the channel of a type of record and what happened, None where the rules must read it."""
+    found = _MESSAGE.fullmatch(name)
+    channel, what = (None, None) if found is None else (found["channel"].lower(), found["what"].lower())
+    if channel not in _CHANNELS or what not in {"send", "delivery", "open", "read", "click", "shortlinkclick"}:
+        return None
+    return _CHANNELS[channel], _KINDS[what]
 
 
 def _one(out: Collector, record: Mapping[str, Any], stated: str | None, named: Mapping[str, str]) -> None:

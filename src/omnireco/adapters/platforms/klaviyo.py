@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.orders import amount
+from omnireco.adapters.quick import (
+    Known,
+    Odd,
+    Zones,
+    add_event,
+    first_id,
+    instant_of,
+    number_of,
+    part_of,
+    persons,
+    plain_names,
+    usual,
+)
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Refused,
+    Unreadable,
     Wanted,
     dig,
     first_of,
@@ -19,6 +35,7 @@ from omnireco.adapters.records import (
     mapping,
     read_each,
     read_records,
+    without_collection,
 )
 from omnireco.adapters.values import as_id, as_person
 from omnireco.data.frames.suspicion import is_return
@@ -45,6 +62,7 @@ TOUCHES = {
     "unsubscribed from email marketing": ("email", "unsubscribe"),
     "received sms": ("sms", "delivered"),
     "clicked sms": ("sms", "click"),
+    "unsubscribed from sms": ("sms", "unsubscribe"),
     "unsubscribed from sms marketing": ("sms", "unsubscribe"),
     "received push": ("push", "delivered"),
     "opened push": ("push", "open"),
@@ -55,8 +73,14 @@ IGNORED = {
     "fulfilled order": "repeats an order",
     "dropped email": "was never delivered",
     "failed to deliver sms": "was never delivered",
+    "sent sms": "is written by the person",
+    "merged profile": "joins profiles, without their ids",
 }
-CONSENTS = {"subscribed to email marketing": "consent_email", "subscribed to sms marketing": "consent_sms"}
+CONSENTS = {
+    "subscribed to email marketing": "consent_email",
+    "subscribed to sms marketing": "consent_sms",
+    "consented to receive sms": "consent_sms",
+}
 _ITEM = ("ProductID", "Product ID", "ProductId", "product_id", "SKU")
 _WANTED = Wanted("adapters.klaviyo", frozenset(["included", "attributes", "event_properties"]), ("data", "events"))
 
@@ -87,9 +111,11 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
 
     Notes
     -----
-    Names by Klaviyo's "Events API overview" and its built-in metrics. An event whose metric is in no page is counted as
-    unknown. A bounce makes unreachable unless it calls itself soft. All pages are held in memory, since a metric may be
-    named by another page.
+    Names by Klaviyo's "Get Events" (developers.klaviyo.com/en/reference/get_events) and its references of metrics of
+    e-mail and SMS (help.klaviyo.com/hc/en-us/articles/360036974872 and 360035345572): "Received SMS" is a text that a
+    person received, "Sent SMS" one that they wrote. "Subscribed to List" is no consent to a channel. An event whose
+    metric is in no page is counted as unknown. A bounce makes unreachable unless it calls itself soft. All pages are
+    held in memory, since a metric may be named by another page.
 
     Examples
     --------
@@ -102,18 +128,81 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
         str(name).lower(): ours
         for name, ours in check_mapping(events, "events", "{'Placed Order': 'purchase'}").items()
     }
-    pages = list(read_records(records, _WANTED))
-    known = {
-        (as_id(one.get("type")), as_id(one.get("id"))): mapping(one.get("attributes"), "attributes")
-        for page in pages
-        for one in listed(page.get("included"), "included")
-    }
-    return read_each(Collector(), _events(pages), lambda out, one: _one(out, one, named, known))
+    with without_collection():
+        pages = list(read_records(records, _WANTED))
+    known = _included(pages)
+    out = Collector()
+    quick = _quick(out, named, known)
+    events_left = (one for one in _events(pages) if not quick(one))
+    return read_each(out, events_left, lambda out, one: _one(out, one, named, known))
 
 
-def _events(pages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -> Callable[[Any], bool]:
+    """Return a reader of the usual event on an item of a page of the interface, which says whether it read it."""
+    names, people, zones = plain_names(named, lower=True), persons(), Zones(out)
+    shapes = usual(frozenset(["metric_name", "profile_id", "external_id", "event_properties", "datetime", "timestamp"]))
+    titles = Known(lambda metric: as_id(known.get(("metric", metric), {}).get("name")))
+
+    def profile(own: str) -> tuple[str | None, str | None, Any]:
+        about = known.get(("profile", own), {})
+        return as_person(about.get("external_id")), hashed_email(about.get("email")), dig(about, "location", "timezone")
+
+    profiles = Known(profile)
+
+    def read(one: Any) -> bool:
+        if type(one) is not dict or not shapes[tuple(one)]:
+            return False
+        try:
+            about, related = part_of(one.get("attributes")), part_of(one.get("relationships"))
+            metric = part_of(part_of(related.get("metric")).get("data")).get("id")
+            title = titles[metric] if type(metric) is str and metric == metric.strip() else None
+            ours = None if title is None else names[title]
+            if ours is None or ours in {"cancel", "page"} or not about:
+                return False
+            own = people[part_of(part_of(related.get("profile")).get("data")).get("id")]
+            if own is None:
+                return False
+            external, address, zone = profiles[own]
+            at = about.get("datetime")
+            at = instant_of(about.get("timestamp") if at is None else at)
+            properties = part_of(about.get("event_properties"))
+            line = (first_id(properties, *_ITEM), number_of(properties.get("$value")))
+            unique = first_id(about, "uuid") or first_id(one, "id")
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        if zone is not None and not (type(zone) is str and zones.read[zone]):
+            return False
+        user = external or own
+        add_event(out, str(title), ours, user, at, "unknown", [line], (None, None, unique))
+        out.link(("profile", own), ("user", external), at)
+        out.link(("user" if external else "profile", user), ("email_sha256", address), at)
+        if zone is not None:
+            zones.note(user, at, zone)
+        return True
+
+    return read
+
+
+def _included(pages: list[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
+    """Return what is told of metrics and profiles, by their kind and id; what cannot be read is not told."""
+    known = {}
     for page in pages:
-        yield from listed(page.get("data"), "data") if "attributes" not in page and "data" in page else [page]
+        with suppress(Unreadable):
+            for one in listed(page.get("included"), "included"):
+                with suppress(Unreadable):
+                    known[as_id(one.get("type")), as_id(one.get("id"))] = mapping(one.get("attributes"), "attributes")
+    return known
+
+
+def _events(pages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
+    for page in pages:
+        if "attributes" in page or "data" not in page:
+            yield page
+            continue
+        try:
+            yield from listed(page.get("data"), "data")
+        except Unreadable as error:
+            yield Refused(str(error))
 
 
 def _one(out: Collector, one: Mapping[str, Any], named: Mapping[str, str], known: Mapping[Any, Any]) -> None:

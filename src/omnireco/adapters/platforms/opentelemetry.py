@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.nesting import parsed
+from omnireco.adapters.quick import Odd, add_event, id_of, instant_of, number_of, part_of, persons, plain_names, usual
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Refused,
+    Unreadable,
     Wanted,
     first_of,
     listed,
@@ -84,20 +87,71 @@ def opentelemetry(
         if not isinstance(name, str) or not name:
             kind = type(name).__name__
             raise ParameterError(f"{parameter} must be the name of an attribute such as 'item.id'. Got {kind}.")
-    lines = _log_records(read_records(records, _WANTED))
-    return read_each(Collector(), lines, lambda out, one: _one(out, one, named, (item, value, channel)))
+    out, wanted = Collector(), (item, value, channel)
+    quick = _quick(out, named, wanted)
+    lines = (one for one in _log_records(read_records(records, _WANTED)) if not quick(one))
+    return read_each(out, lines, lambda out, one: _one(out, one, named, wanted))
 
 
-def _log_records(lines: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _quick(out: Collector, named: Mapping[str, str], wanted: tuple[str, str, str]) -> Callable[[Any], bool]:
+    """Return a reader of the usual log record of OTLP that is no order, which says whether it read it."""
+    names, people = plain_names(named), persons()
+    shapes = usual(frozenset(["event_name", "EventName", "Resource", "Attributes"]))
+    shared: list[Any] = [None, {}]  # the resource at hand and its attributes: those of many records
+    item, value, channel = wanted
+
+    def attributes(stated: Any) -> dict[str, Any]:
+        found = {}
+        for one in stated:
+            typed = one.get("value") if type(one) is dict else None
+            key = one.get("key") if typed is not None else None
+            if type(key) is not str or type(typed) is not dict:
+                raise Odd
+            found[key] = next((typed[kind] for kind in _TYPED if typed.get(kind) is not None), None)
+        return found
+
+    def read(one: Any) -> bool:
+        if type(one) is not dict:
+            return False
+        name, stated, resource = one.get("eventName"), one.get("attributes"), one.get("resource")
+        ours = names[name] if type(name) is str else None
+        if ours is None or type(stated) is not list or not shapes[tuple(one)]:
+            return False
+        try:
+            if resource is not shared[0]:
+                of = part_of(resource).get("attributes")
+                if of is not None and type(of) is not list:
+                    return False
+                shared[1], shared[0] = attributes(of or []), resource
+            found = attributes(stated) if not shared[1] else {**shared[1], **attributes(stated)}
+            user = people[found.get("user.id")] or people[found.get("enduser.id")]
+            at = instant_of(one.get("timeUnixNano"))
+            line = (id_of(found.get(item)), number_of(found.get(value)))
+            place, session = id_of(found.get(channel)) or "unknown", id_of(found.get("session.id"))
+            unique = id_of(found.get("event.id"))
+        except (Odd, TypeError):  # a value that cannot be a key of a mapping
+            return False
+        if user is None:
+            return False
+        add_event(out, str(name), ours, user, at, place, [line], (session, None, unique))
+        return True
+
+    return read
+
+
+def _log_records(lines: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
     for line in lines:
         if "resourceLogs" not in line:
             yield line
             continue
-        for resource in listed(line["resourceLogs"], "resourceLogs"):
-            shared = resource.get("resource") or {}
-            for scope in listed(resource.get("scopeLogs"), "scopeLogs"):
-                for one in listed(scope.get("logRecords"), "logRecords"):
-                    yield {**one, "resource": shared}
+        try:
+            for resource in listed(line["resourceLogs"], "resourceLogs"):
+                shared = resource.get("resource") or {}
+                for scope in listed(resource.get("scopeLogs"), "scopeLogs"):
+                    for one in listed(scope.get("logRecords"), "logRecords"):
+                        yield {**one, "resource": shared}
+        except Unreadable as error:
+            yield Refused(str(error))
 
 
 def _one(out: Collector, one: Mapping[str, Any], named: Mapping[str, str], wanted: tuple[str, str, str]) -> None:

@@ -69,7 +69,8 @@ def holdout_power(
     Raises
     ------
     ParameterError
-        When a number lies outside its range, or neither ``lift`` nor ``people`` is given.
+        When a number lies outside its range, neither ``lift`` nor ``people`` is given, a probability would rise above
+        1, or numbers are so large or so small that no number of people follows from them.
 
     Notes
     -----
@@ -107,26 +108,46 @@ def holdout_power(
     if people is not None:
         people = check_number(people, "people", low=4.0)
 
+    spread = None if sd is None else float(np.square(np.float64(check_number(sd, "sd", above=0.0, high=1e150))))
+    if spread == 0.0 or (spread is None and mean == 1.0):
+        raise ParameterError(
+            "holdout_power: the outcome does not vary, so no test is needed. Give the mean and sd of the outcome."
+        )
+    if spread is None and lift is not None and mean * (1.0 + lift) > 1.0:
+        raise ParameterError(
+            f"holdout_power: a lift of {lift:g} takes a mean of {mean:g} above 1, which no probability is. Write a "
+            f"lift of at most {1.0 / mean - 1.0:.3g}, or sd= where the outcome is no yes or no."
+        )
+    left = (1.0 - correlation**2) * inflate
+
     def variances(by: float) -> tuple[float, float]:
-        left = (1.0 - correlation**2) * inflate
-        if sd is not None:
-            v = check_number(sd, "sd", above=0.0) ** 2
-            return v * left, v * left
+        if spread is not None:
+            return spread * left, spread * left
         treated = min(mean * (1.0 + by), 1.0)
         return treated * (1.0 - treated) * left, mean * (1.0 - mean) * left
 
-    if lift is None:
-        by = 0.0
-        for _ in range(50):  # the variance of the treated depends on the lift
-            by = detectable(float(people or 0), variances(by), share, confidence, power) / mean
-        found = float(people or 0)
-        lift = by
-    elif people is None:
-        found = needed(lift * mean, variances(lift), share, confidence, power)
-    else:
-        found = people
-        power = power_of(lift * mean, people, variances(lift), share, confidence)
-    if not np.isfinite(found) or found > 1e15:
+    found = float(people or 0)
+    with np.errstate(all="ignore"):  # what is endless is refused below
+        if lift is None:
+            by = 0.0
+            for _ in range(50):  # the variance of the treated depends on the lift
+                by = float(np.float64(detectable(found, variances(by), share, confidence, power)) / mean)
+            lift = by
+            if not np.isfinite(lift) or (spread is None and mean * (1.0 + lift) > 1.0):
+                raise ParameterError(
+                    f"holdout_power: {found:,.0f} people show no lift that this outcome can have. Give more people, or "
+                    "a mean, sd and share that are less extreme."
+                )
+        elif people is None:
+            found = needed(np.float64(lift) * mean, variances(lift), share, confidence, power)
+        else:
+            power = power_of(lift * mean, found, variances(lift), share, confidence)
+        effect = float(np.float64(lift) * mean)
+    if not np.isfinite(effect):
+        raise ParameterError(
+            f"holdout_power: a lift of {lift:g} of a mean of {mean:g} is no number. Lower one of them."
+        )
+    if not effect or not np.isfinite(found) or found > 1e15 or not np.isfinite(power):
         raise ParameterError("holdout_power: no number of people shows so small a lift. Raise it.")
-    n = int(np.ceil(found))
-    return HoldoutSize(n, round(share * n), float(round(lift * mean, 12)), float(lift), float(power))
+    n = max(4, int(np.ceil(found)))
+    return HoldoutSize(n, round(share * n), float(round(effect, 12)), float(lift), float(power))

@@ -362,13 +362,25 @@ def instants_to_arrow(at: np.ndarray) -> Any:
     return pa.array(np.asarray(at, np.int64), pa.timestamp("us", tz="UTC"))
 
 
+def _joined(column: Any) -> Any:
+    """Return a column as one array; empty batches of a stream are left out, which pyarrow cannot always join."""
+    import pyarrow as pa
+
+    native = column.to_native()
+    if isinstance(native, pa.ChunkedArray):
+        chunks = [chunk for chunk in native.chunks if len(chunk)]
+        if chunks and len(chunks) < native.num_chunks:
+            return pa.chunked_array(chunks).combine_chunks()
+    return column.to_arrow()
+
+
 def _read(column: Any, name: str, where: str) -> Any:
     import narwhals as nw
     import pyarrow as pa
     import pyarrow.types as pt
 
     try:
-        array = column.to_arrow()
+        array = _joined(column)
     except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
         array = _read_with_gaps(column)
         if array is None:

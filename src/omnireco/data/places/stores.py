@@ -23,6 +23,7 @@ from omnireco._core.small import Value
 from omnireco._core.units import DAY_US, EPOCH_DAY
 from omnireco.data.clock import is_zone, local_us
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.frames.zone_names import one_name_each
 from omnireco.data.holidays import Holidays, on_holiday
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -143,6 +144,7 @@ class Shops:
                 f"{where}: timezone holds {shown(wrong[0])}, which is no IANA region. Write 'Europe/Berlin'; leave it "
                 "missing where it is not known: such a shop counts as closed."
             )
+        zones, zone, _ = one_name_each(zones, zone)  # as those of people and holidays
         place = [None if name not in opened else opened.numbers_or_nan(name)[row] for name in ("latitude", "longitude")]
         for name, known, most in zip(("latitude", "longitude"), place, (90, 180), strict=True):
             if known is not None and (bad := np.abs(known) > most).any():

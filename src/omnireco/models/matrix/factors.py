@@ -282,7 +282,8 @@ class FactorModel(Model):
             Ranking for people without a history; all equal by default, which ranks by code.
         estimator : ALS, optional
             The parameters that the factors were learned with: the loss that histories are placed by, and the weights
-            of events that the model is asked with. The default is the loss of the library implicit and of most others:
+            of events that the model is asked with. The default is the loss of Hu, Koren and Volinsky and of most
+            libraries (implicit adds no 1 to a cell's confidence: take its models by :meth:`from_implicit`):
             ``ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)``. Its
             ``unobserved_weight`` must be a number: there is no data here that it could follow.
 
@@ -510,6 +511,8 @@ def check_width(n_items: int, d: int) -> None:
 def _numbers(values: Any, name: str) -> np.ndarray:
     """Return a C-contiguous float32 copy of an array of numbers."""
     kind = type(values).__name__
+    if callable(getattr(values, "detach", None)) and callable(getattr(values, "cpu", None)):
+        values = values.detach().cpu()  # a tensor of torch: a parameter that learns, or one on a GPU
     try:
         given = np.asarray(unmasked(values, name))
         if given.dtype.kind not in "biuf" and given.size:

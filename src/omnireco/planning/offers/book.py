@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import count_of, name_rows
+from omnireco._core.checks import check_window, count_of, name_rows
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Ids
@@ -74,6 +74,7 @@ class Offers:
 
     def __post_init__(self) -> None:
         declare(self)
+        check_window(self.valid_from, self.valid_until, NEVER, "Offers")
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Offers:
@@ -113,11 +114,7 @@ class Offers:
             if (bad := values < 0).any():
                 raise SchemaError(f"{where}: {name} is negative in {name_rows(bad)}. It must be 0 or more.")
         begin, end = (opened.instants(name, none=NEVER) if name in opened else np.full(n, NEVER) for name in window)
-        if (bad := (begin != NEVER) & (end != NEVER) & (end <= begin)).any():
-            raise SchemaError(
-                f"{where}: valid_until is not after valid_from in {name_rows(bad)}. Leave an end missing where it is "
-                "open."
-            )
+        check_window(begin, end, NEVER, where)
         price, cost, points, lift = (known[name][row] for name in _NUMBERS)
         return cls(offers, items, item[row], price, cost, points, lift, begin[row], end[row])
 

@@ -12,6 +12,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of
 from omnireco._core.parts import Array, Parts, declare
 from omnireco._core.small import Plain
+from omnireco._kernels.disclosure import hidden_cells
 from omnireco.data.audience import Audience
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Ids
@@ -43,7 +44,7 @@ class OfferAudit:
     people : int
         People who were shown anything.
     k : int
-        Cells of :meth:`to_frame` under ``k`` showings stay empty.
+        Cells of :meth:`to_frame` under ``k`` showings are missing, and others from which they would follow.
 
     Examples
     --------
@@ -83,12 +84,18 @@ class OfferAudit:
     __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per channel: ``channel shown``, and a column for each verdict; small cells are missing."""
+        """Return one row per channel: ``channel shown``, and a column for each verdict.
+
+        Cells of fewer than ``k`` showings are missing, and with them the next smallest, so that none follows from the
+        total of the channel.
+        """
         import pandas as pd
 
-        shown = np.where((self.counts > 0) & (self.counts < self.k), np.nan, self.counts)
+        total = self.counts.sum(axis=1)
+        shown = np.where(hidden_cells(self.counts, self.k, axes=(1,)), np.nan, self.counts)
         table = {name.replace(" ", "_"): shown[:, column] for column, name in enumerate(VERDICTS)}
-        return pd.DataFrame({"channel": self.channels.ids, "shown": self.counts.sum(axis=1)} | table)
+        few = (total > 0) & (total < self.k)
+        return pd.DataFrame({"channel": self.channels.ids, "shown": np.where(few, np.nan, total)} | table)
 
 
 def consistency(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import check_array, check_instant, check_kind, check_known, count_of, from_microseconds
+from omnireco._core.checks import (
+    check_array,
+    check_instant,
+    check_kind,
+    check_known,
+    check_window,
+    count_of,
+    from_microseconds,
+)
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco._core.small import Text
 from omnireco.data.asking.touches import Touches
@@ -96,6 +104,7 @@ class OfferLedger:
 
     def __post_init__(self) -> None:
         declare(self)
+        check_window(self.valid_from, self.valid_until, NEVER, "OfferLedger")
         _check_one_at_a_time(self)
 
     @classmethod

@@ -26,8 +26,10 @@ from omnireco.planning.rules import (
     Stock,
     Volume,
 )
+from omnireco.planning.rules.shops import stock_rows
 
 __all__ = [
+    "Known",
     "New",
     "Own",
     "joined",
@@ -37,6 +39,7 @@ __all__ = [
     "needs_everybody",
     "numbers_of",
     "over",
+    "rows_of",
     "together",
     "with_new",
 ]
@@ -70,15 +73,39 @@ def with_new(items: Vocabulary, item: Sequence[Any]) -> tuple[Vocabulary, list[i
     return Vocabulary(np.concatenate([items.ids, ids])), [place[one] if isinstance(one, New) else one for one in item]
 
 
-def labels_of(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
-    """Return the labels of some touches, given one by one, as columns; -1 where one has none."""
+class Known(NamedTuple):
+    """The words of one label in the plan."""
+
+    ids: Vocabulary
+    place: dict[Any, int]
+
+    @classmethod
+    def of(cls, ids: Vocabulary) -> Known:
+        """Return the words with their codes."""
+        return cls(ids, {one: code for code, one in enumerate(ids.ids.tolist())})
+
+
+def labels_of(each: Sequence[Mapping[str, Any]], plan: Mapping[str, Known]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+    """Return the labels of some touches, given one by one, as columns in the plan's words; -1 where one has none.
+
+    A rule that names a kind or a campaign knows it from the plan, though this person's touches have another one.
+    """
     found = {}
-    for name in dict.fromkeys(name for one in each for name in one):
-        ids = [one.get(name) for one in each]
-        known = list(dict.fromkeys(one for one in ids if one is not None))
-        codes = np.array([NONE if one is None else known.index(one) for one in ids], np.int32)
-        found[name] = (Vocabulary(np.array(known, object if isinstance(known[0], str) else np.int64)), codes)
+    for name in dict.fromkeys([*plan, *(name for one in each for name in one)]):
+        known = plan.get(name, _NOTHING)
+        given = [one.get(name) for one in each]
+        new = list(dict.fromkeys(one for one in given if one is not None and one not in known.place))
+        ids, place = known.ids, known.place
+        if new:
+            known.ids.codes(new, missing="none")  # ids of another kind are an error
+            more = np.array(new, object if isinstance(new[0], str) else np.int64)
+            ids = Vocabulary(np.concatenate([known.ids.ids, more]) if len(known.ids) else more)
+            place = place | {one: len(known.ids) + number for number, one in enumerate(new)}
+        found[name] = (ids, np.array([NONE if one is None else place[one] for one in given], np.int32))
     return found
+
+
+_NOTHING = Known(Vocabulary(np.empty(0, object)), {})
 
 
 def numbers_of(each: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -118,7 +145,7 @@ def together(parts: Sequence[Touches], every: Touches) -> Touches:
     return Touches(
         users=users,
         items=items,
-        channels=first.channels,
+        channels=sets[-1].channels,  # those of the plan, and behind them what it does not use
         user=user,
         item=item,
         **columns,
@@ -149,6 +176,11 @@ def needs_everybody(rule: Constraint, rows: Rows, touches: Touches) -> bool:
     if rule.choices(touches) is not None:
         return True
     return rows.labels is not None and bool(len(rows.labels)) and type(rule) not in _LOCAL
+
+
+def rows_of(rule: Constraint, touches: Touches) -> Rows:
+    """Return the rows of a rule as they would be beside any later message."""
+    return stock_rows(rule, touches, totals=True) if type(rule) is Stock else rule.rows(touches)
 
 
 def keeps_quickly(rule: Constraint, every: Touches) -> bool | None:

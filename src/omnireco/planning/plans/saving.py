@@ -37,7 +37,8 @@ class Saved:
     sends, dropped : int
         Messages of the plan, and how many of them can go.
     low, high : float
-        Interval of ``dropped`` as a share of ``sends``, over people.
+        Interval of ``dropped`` as a share of ``sends``, over people: how much it would be for others drawn like these.
+        Not in it is that the values are estimates: what a model predicts is more alike, or less, than what is true.
     curve : pandas.DataFrame
         ``kept dropped share low high``: share of the value kept, messages that can go, their share, and its interval.
     confidence : float
@@ -64,8 +65,8 @@ class Saved:
     def __repr__(self) -> str:
         share = self.dropped / self.sends if self.sends else 0.0
         return (
-            f"Saved({self.dropped:,} of {self.sends:,} messages ({share:.1%}, {self.low:.1%} to {self.high:.1%}) can "
-            f"go for {self.at:.4g} of the value)"
+            f"Saved({self.dropped:,} of {self.sends:,} messages ({share:.1%}, {self.low:.1%} to {self.high:.1%} over "
+            f"people) can go for {self.at:.4g} of the value)"
         )
 
     def _repr_html_(self) -> str:

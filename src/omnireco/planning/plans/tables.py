@@ -181,9 +181,10 @@ def offers_of(plan: Planned, k: int) -> pd.DataFrame:
         }
     )
     few = found["people"].to_numpy() < k
+    two = found["people_with_several"]
     return found.assign(
         sends=found["sends"].where(~few), people=found["people"].where(~few),
-        people_with_several=found["people_with_several"].where(~few),
+        people_with_several=two.where(~few & ((two == 0) | (two >= k))),
     )  # fmt: skip
 
 
@@ -195,7 +196,7 @@ def offer_audit(plan: Any, *, k: int = 5) -> pd.DataFrame:
     plan : Plan
         Of touches with an ``offer_id``.
     k : int
-        Rows of fewer people show no counts.
+        Rows of fewer people show no counts, and fewer people with several offers are missing; none of them is a 0.
 
     Returns
     -------

@@ -14,6 +14,7 @@ from omnireco._core.remembered import remembered
 from omnireco._kernels.packing import TOLERANCE
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.data.asking.touches import Past, Touches, free_days, traits_of
+from omnireco.data.audience import Audience
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -21,6 +22,7 @@ from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plans.one_more import (
+    Known,
     New,
     Own,
     joined,
@@ -30,6 +32,7 @@ from omnireco.planning.plans.one_more import (
     needs_everybody,
     numbers_of,
     over,
+    rows_of,
     together,
     with_new,
 )
@@ -37,7 +40,7 @@ from omnireco.planning.plans.whatif import same_limit
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Constraint
 from omnireco.planning.sources import channel_names, consent_since, past_messages
-from omnireco.planning.touch_value import NUMBERS
+from omnireco.planning.touch_value import NUMBERS, bounds_of
 
 __all__ = ["LivePlan", "Verdict", "verdict_of"]
 
@@ -141,11 +144,11 @@ class _Gate:
         t, sources = touches.touches, touches.sources
         self.rules, self.eligibility, self.audience = tuple(rules), sources.rules, sources.audience
         self.users = t.users if self.audience is None else self.audience.users
-        self.items, self.channels = t.items, t.channels
-        self.named = channel_names(t.channels, sources)
+        self.items, self.channels = t.items, _with_those_of(self.audience, t.channels)
+        self.named = channel_names(self.channels, sources)
         self.known = t.named or self.named
-        self.since = consent_since(self.users, t.channels, sources)
-        self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
+        self.since = consent_since(self.users, self.channels, sources)
+        self.column = None if self.audience is None else self.audience.channels.codes(self.channels.ids, missing="none")
         past = past_messages(self.users, self.known, sources.messages)
         order = np.lexsort((past.sent_at, past.user))
         kind = np.asarray(past.kind)[order]
@@ -156,7 +159,7 @@ class _Gate:
         self.traits = traits_of(self.users, self.audience)
         self.whole, self.is_sent = t, plan.reason == 0
         self.price = {(row.constraint, row.row): row.price for row in plan.rows}
-        compiled = [rule.rows(t) for rule in self.rules]
+        compiled = [rows_of(rule, t) for rule in self.rules]
         self.shared = self._shared_rows(compiled)
         self.entire = [needs_everybody(rule, rows, t) for rule, rows in zip(self.rules, compiled, strict=True)]
 
@@ -168,6 +171,7 @@ class _Gate:
         self.start = np.searchsorted(user[order], np.arange(len(self.users) + 1))
         self.sent_at, self.item, self.channel = (a[self.sent] for a in (t.send_at, t.item, t.channel))
         self.labels = {name: (known, codes[self.sent]) for name, (known, codes) in t.labels.items()}
+        self.words = {name: Known.of(known) for name, (known, _) in t.labels.items()}
         self.numbers = {name: known[self.sent] for name, known in t.numbers.items()}
 
     def own(self, user: int) -> Own:
@@ -196,7 +200,7 @@ class _Gate:
                 f"accept: {'missing ' + ', '.join(missing) if missing else 'unknown names in the touch'}. "
                 f"Write {_EXAMPLE}."
             )
-        check_known((touch["channel"],), tuple(map(str, self.channels.ids)), "accept: channel")
+        check_known((touch["channel"],), tuple(map(str, self.channels.ids)), "accept: channel", missing=None)
         at, value = check_instant(touch["send_at"], "send_at"), check_number(touch["value"], "value")
         code = int(self.users.codes([touch["user_id"]], missing="none")[0])
         item = touch["item_id"]
@@ -204,7 +208,9 @@ class _Gate:
         channel = int(self.channels.codes([touch["channel"]])[0])
         given = {name: one for name, one in touch.items() if name not in _NEEDED and one is not None}
         labels = {name: one for name, one in given.items() if name in of_labels}
-        numbers = {name: check_number(one, name) for name, one in given.items() if name in of_numbers}
+        numbers = {
+            name: check_number(one, name, **bounds_of(name)) for name, one in given.items() if name in of_numbers
+        }
         if code < 0:
             return None
         return _Asked(code, New(item) if known < 0 else known, channel, at, labels, {"value": value} | numbers)
@@ -234,7 +240,7 @@ class _Gate:
         return Touches(
             *(one, items, self.channels, *codes),
             named=self.known,
-            labels=labels_of([*own.labels, asked.labels]),
+            labels=labels_of([*own.labels, asked.labels], self.words),
             holiday=free,
             numbers=numbers_of([*own.numbers, asked.numbers]),
             traits=traits,
@@ -293,7 +299,7 @@ class _Gate:
         left: dict[str, float],
     ) -> tuple[bool, list[tuple[tuple[int, str], float]]]:
         """Return whether the message keeps a rule that looks at touches one by one, and what it takes of its rows."""
-        rows, last = rule.rows(every), len(every) - 1
+        rows, last = rows_of(rule, every), len(every) - 1
         hit = np.flatnonzero(rows.touch == last)
         fine = keeps_offer(rule, every)
         if rows.labels is None:
@@ -348,6 +354,15 @@ class _Gate:
             for label, u, b in zip(rows.labels, used.tolist(), np.asarray(rows.limit).tolist(), strict=True):
                 found[number, label] = _Row(u, b, self.price.get((rule.name, label), 0.0) * rows.unit)
         return found
+
+
+def _with_those_of(audience: Audience | None, channels: Vocabulary) -> Vocabulary:
+    """Return the channels of the plan, and behind them those that people agreed to and the plan does not use."""
+    if audience is None:
+        return channels
+    known = set(channels.ids.tolist())
+    more = np.array([name for name in audience.channels.ids.tolist() if name not in known], object)
+    return Vocabulary(np.concatenate([channels.ids, more])) if more.size else channels
 
 
 class _Judged(NamedTuple):

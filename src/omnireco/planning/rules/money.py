@@ -155,7 +155,8 @@ class Spend(Constraint):
         expected = self._expected(touches)
         unknown = np.isnan(expected)
         touch = np.flatnonzero(touches.on(self.channels, "Spend: channels") & (unknown | (expected > 0)))  # type: ignore[arg-type]
-        weight = np.where(unknown, 2.0 * self.total + 1.0, expected)[touch]
+        too_much = min(2.0 * self.total + 1.0, float(np.finfo(np.float64).max))
+        weight = np.where(unknown, too_much, expected)[touch]
         return Rows(np.zeros(touch.size, np.int64), touch, weight, np.array([self.total]), ("rewards",))
 
     def _expected(self, touches: Touches) -> np.ndarray:

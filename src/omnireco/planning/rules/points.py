@@ -131,4 +131,5 @@ def _prices(touches: Touches, rewards: Mapping[Any, float] | None, where: str) -
 
 def _finite(price: np.ndarray, limit: np.ndarray) -> np.ndarray:
     """Return prices as weights; a reward far beyond the card weighs just too much, whatever it takes."""
-    return np.minimum(price, 2.0 * limit + 1.0)
+    with np.errstate(over="ignore"):
+        return np.minimum(price, 2.0 * limit + 1.0)

@@ -22,6 +22,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.units import DAY_US, EPOCH_DAY
 from omnireco.data.asking.touches import Touches
 from omnireco.data.clock import country_zones, in_quiet_hours, is_zone
+from omnireco.data.frames.zone_names import one_name
 from omnireco.data.holidays import Holidays, on_holiday
 from omnireco.data.places.stores import DAYS, open_spans, week_spans
 from omnireco.data.vocabulary import NONE
@@ -120,7 +121,8 @@ class LegalHours(Eligibility):
     Parameters
     ----------
     hours : mapping of place to mapping of days to spans
-        A place is a country by its ISO 3166 code, or an IANA zone, which goes before its country:
+        A place is a country by its ISO 3166 code (``"GB"`` is all of it), or an IANA zone, which goes before its
+        country:
         ``{"FR": {"mon-fri": ["10:00-13:00", "14:00-20:00"]}}``. A day that is not named is closed, and so are public
         holidays unless ``"holiday"`` is named. ``"daily"`` is every weekday.
     channels : str or iterable of str, optional
@@ -167,12 +169,17 @@ class LegalHours(Eligibility):
         object.__setattr__(self, "channels", names_of(self.channels, "LegalHours"))
         table = check_mapping(self.hours, "LegalHours: hours", "{'FR': {'mon-fri': '10:00-20:00'}}")
         for place, days in table.items():
-            if not (is_zone(place) or (isinstance(place, str) and len(place) == 2 and country_zones(place))):
+            if not (_is_country(place) or is_zone(place)):
                 raise ParameterError(
                     f"LegalHours: {shown(place)} is no country by its two letters (ISO 3166) and no IANA zone. Write "
                     "'FR', or 'Europe/Paris'."
                 )
             week_spans(days, f"LegalHours: hours[{place!r}]")
+        names = [place.upper() if _is_country(place) else str(one_name(place)) for place in table]
+        if again := [place for place, name in zip(table, names, strict=True) if names.count(name) > 1]:
+            raise ParameterError(
+                f"LegalHours: {' and '.join(map(shown, again))} are one place, with a law each. Keep one of them."
+            )
         plain = {
             place: ReadOnly({d: s if isinstance(s, str) else tuple(s) for d, s in days.items()})
             for place, days in table.items()
@@ -205,9 +212,9 @@ class LegalHours(Eligibility):
         """Return the number of the law of each zone, -1 for none; a zone goes before its country."""
         law = {}
         for number, place in enumerate(self.hours):
-            for zone in () if is_zone(place) else country_zones(place):
+            for zone in country_zones(place) if _is_country(place) else ():
                 law[zone] = number
-        law |= {place: number for number, place in enumerate(self.hours) if is_zone(place)}
+        law |= {str(one_name(place)): number for number, place in enumerate(self.hours) if not _is_country(place)}
         return np.array([law.get(zone, NONE) for zone in zones], np.int64)
 
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -231,3 +238,8 @@ class LegalHours(Eligibility):
                 "Holidays.of_countries(['FR'], years=[2025]), or to the audience."
             )
         return np.zeros(rows.size, np.bool_)
+
+
+def _is_country(place: object) -> bool:
+    """Return whether a place is a country: ``"GB"`` and ``"NZ"`` are names of zones too, which nobody means."""
+    return isinstance(place, str) and len(place) == 2 and bool(country_zones(place))

@@ -17,7 +17,7 @@ from omnireco.planning.rows import Rows
 from omnireco.planning.rules.base import Constraint, Eligibility
 from omnireco.planning.rules.naming import names_of
 
-__all__ = ["OpeningHours", "Stock"]
+__all__ = ["OpeningHours", "Stock", "stock_rows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,22 +125,30 @@ class Stock(Constraint):
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each item and shop, and for each item that some touch promises without a shop."""
         check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
-        touch = np.flatnonzero(touches.on(self.channels, "Stock: channels") & (touches.item >= 0))  # type: ignore[arg-type]
-        stores, store = touches.label("store_id")
-        item, store = touches.item[touch], store[touch]
-        chance = touches.number("probability")[touch]
-        takes = np.where(np.isnan(chance), 1.0, chance)
-        width = len(stores) + 1
-        key = item.astype(np.int64) * width + store + 1
-        free = np.isin(item, np.unique(item[store == NONE]))  # items promised without a shop: the sum over all shops
-        keys = np.concatenate([key[store != NONE], item[free].astype(np.int64) * width])
-        entry = np.concatenate([touch[store != NONE], touch[free]])
-        weight = np.concatenate([takes[store != NONE], takes[free]])
-        pairs, row = np.unique(keys, return_inverse=True)
-        goods, shop = pairs // width, pairs % width - 1
-        here = self.stock.of(touches.items, goods, stores, shop)
-        pieces = np.where(shop == NONE, self.stock.anywhere(touches.items, goods), here)
-        names = touches.items.ids[goods] if goods.size else []
-        places = ["any shop" if one == NONE else stores.ids[one] for one in shop]
-        labels = tuple(f"{one} @ {place}" for one, place in zip(names, places, strict=True))
-        return Rows(row.astype(np.int64), entry, weight, self.promised(pieces), labels)
+        return stock_rows(self, touches)
+
+
+def stock_rows(rule: Stock, touches: Touches, *, totals: bool = False) -> Rows:
+    """Return the rows of a stock; with ``totals`` the sum over all shops of every item, not only of those that need it.
+
+    A message that comes later may name no shop, and then it must be known what the shops have promised together.
+    """
+    touch = np.flatnonzero(touches.on(rule.channels, "Stock: channels") & (touches.item >= 0))  # type: ignore[arg-type]
+    stores, store = touches.label("store_id")
+    item, store = touches.item[touch], store[touch]
+    chance = touches.number("probability")[touch]
+    takes = np.where(np.isnan(chance), 1.0, chance)
+    width = len(stores) + 1
+    key = item.astype(np.int64) * width + store + 1
+    free = totals | np.isin(item, np.unique(item[store == NONE]))  # promised without a shop: the sum over all shops
+    keys = np.concatenate([key[store != NONE], item[free].astype(np.int64) * width])
+    entry = np.concatenate([touch[store != NONE], touch[free]])
+    weight = np.concatenate([takes[store != NONE], takes[free]])
+    pairs, row = np.unique(keys, return_inverse=True)
+    goods, shop = pairs // width, pairs % width - 1
+    here = rule.stock.of(touches.items, goods, stores, shop)
+    pieces = np.where(shop == NONE, rule.stock.anywhere(touches.items, goods), here)
+    names = touches.items.ids[goods] if goods.size else []
+    places = ["any shop" if one == NONE else stores.ids[one] for one in shop]
+    labels = tuple(f"{one} @ {place}" for one, place in zip(names, places, strict=True))
+    return Rows(row.astype(np.int64), entry, weight, rule.promised(pieces), labels)

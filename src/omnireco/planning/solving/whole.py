@@ -20,7 +20,7 @@ from omnireco.planning.rules import Constraint
 from omnireco.planning.solving.at_scale import at_scale
 from omnireco.planning.solving.compiling import EACH, checked, least_of, offers_of, warm_prices
 
-__all__ = ["Solved", "solved"]
+__all__ = ["Solved", "matrix_of", "solved"]
 
 _NAMED = 5  # rows in conflict that an error names
 
@@ -149,11 +149,11 @@ def solved(
 
 def _stack(compiled: Sequence[Rows], first: np.ndarray, n: int) -> Any:
     """Return all rows as one sparse matrix, shape (n_rows, n)."""
-    parts = [_matrix(rows, int(size), n) for rows, size in zip(compiled, np.diff(first), strict=True)]
+    parts = [matrix_of(rows, int(size), n) for rows, size in zip(compiled, np.diff(first), strict=True)]
     return sparse.vstack(parts, format="csr", dtype=np.float64) if parts else sparse.csr_matrix((0, n))
 
 
-def _matrix(rows: Rows, n_rows: int, n: int) -> Any:
+def matrix_of(rows: Rows, n_rows: int, n: int) -> Any:
     """Return the rows of one rule; entries that stand row by row already are not sorted again."""
     row, touch, weight = np.asarray(rows.row), np.asarray(rows.touch), np.asarray(rows.weight, np.float64)
     if (row[1:] < row[:-1]).any():
