@@ -207,7 +207,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     machine = header(__doc__)
-    quick, repeats = arguments.quick, arguments.repeats
+    quick = arguments.quick
+    repeats = 1 if quick else arguments.repeats
     matrices, rows = {}, []
     if arguments.data is not None:
         own = om.Interactions.from_frame(own_log(arguments.data)[["user_id", "item_id"]], binary=True)

@@ -54,6 +54,7 @@ def cut_at(rows: pd.DataFrame, at: Any, within: Any = WITHIN, least: int = LEAST
 def tifu_knn(past: om.Dataset, people: np.ndarray, rules: tuple[int, float, float, int, float]) -> Lists:
     """Return scores of everything for people, and what they had, as TIFU-KNN is published."""
     groups, within, between, neighbors, alpha = rules
+    neighbors = min(neighbors, past.events.n_users - 2)
     log = past.events
     user, item, at = log.user, log.item, log.at
     order = np.lexsort([at, user])

@@ -309,6 +309,7 @@ def main() -> None:
         quick="3 seeds, 400 people, 8,000 messages",
         data="user_id, channel, sent_at, responded_at, and timezone if you know it; the last fifth is foreseen",
     )
+    parser.add_argument("--events", type=Path, metavar="FILE", help="with --data: a log of events of the same people")
     parser.add_argument("--cut", type=float, default=0.8)
     parser.add_argument("--world", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=5)
@@ -321,7 +322,9 @@ def main() -> None:
     pd.set_option("display.width", 200, "display.float_format", "{:.4f}".format, "display.max_columns", 20)
     machine = header(__doc__)
     if options.data is not None:
-        own_messages(options.data, options.cut)
+        if options.events is None:
+            parser.error("--data holds messages; pass --events FILE too, a log with user_id and timestamp")
+        own_messages(options.data, options.events, options.cut)
         return
     value, fifths = clock_worlds(options.people, options.messages, options.seeds)
     print(
@@ -359,10 +362,14 @@ def main() -> None:
         write("send_time", results | worlds | parts)
 
 
-def own_messages(path: Path, share: float) -> None:
+def own_messages(path: Path, events: Path, share: float) -> None:
     """Learn from the first part of a log of messages, and foresee whether the others are answered."""
     frame = own_log(path, needs=("user_id", "channel", "sent_at"), times=("sent_at", "responded_at"))
     columns = ["user_id", "channel", "sent_at", "responded_at"]
+    stand_ins = {"item_id": "any", "channel": "all", "event": "visit"}
+    visits = own_log(events, needs=("user_id",), times=("timestamp",), defaults=stand_ins)
+    with plainly(events):
+        log = om.EventLog.from_frame(visits[["user_id", "item_id", "channel", "event", "timestamp"]], itemless="keep")
     with plainly(path):
         sent = om.MessageLog.from_frame(frame[columns])
         audience = None
@@ -370,7 +377,7 @@ def own_messages(path: Path, share: float) -> None:
             people = frame.drop_duplicates("user_id", keep="last")[["user_id", "timezone"]]
             consents = {f"consent_{channel}": True for channel in frame["channel"].unique()}
             audience = om.Audience.from_frame(people.assign(**consents))
-        data = om.Dataset(messages=sent, audience=audience)
+        data = om.Dataset(log, messages=sent, audience=audience)
         cut = frame["sent_at"].quantile(share).floor("s")
         past, end = data.before(cut), frame["sent_at"].max() - pd.Timedelta("1D")  # answers within a day are seen
         later = frame[(frame["sent_at"] >= cut) & (frame["sent_at"] < end)]

@@ -178,7 +178,7 @@ def measure(size, case, kind, users, items, repetitions):
     k, excluded, grouped = CASES[case]
     n, m = len(users), len(items)
     rng = np.random.default_rng(7)
-    excluded = min(excluded, m // 3)
+    k, excluded = min(k, max(1, m // 3)), min(excluded, m // 3)  # one's own catalogue may be small
     seen = sparse.csr_matrix(
         (np.ones(n * excluded, np.float32), rng.integers(0, m, n * excluded), np.arange(n + 1) * excluded), shape=(n, m)
     )

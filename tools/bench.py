@@ -32,8 +32,8 @@ sys.path[:0] = [str(ROOT / "src"), str(FOLDER)]
 import _common  # noqa: E402 - found beside the scripts
 
 Record = dict[str, Any]
-COLUMNS = ("script", "what", "ours", "beside", "against it", "goal", "seconds")
-WIDTHS = (18, 46, 13, 30, 28, 16, 8)
+COLUMNS = ("script", "what", "ours", "beside", "against it", "goal", "s wall / CPU")
+WIDTHS = (17, 56, 18, 32, 27, 12, 12)
 SIGNS = {">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, "<": lambda a, b: a < b}
 BEGIN, END = "<!-- results: written by tools/bench.py --page -->", "<!-- end of results -->"
 INTRODUCTION = f"""# Speed, measured
@@ -62,13 +62,14 @@ def run(name: str, *, quick: bool, timeout: float | None) -> Record:
         gathered = Path(folder) / "headlines"
         environment = os.environ | {"PYTHONPATH": path, _common.COLLECTED: str(gathered), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, str(FOLDER / f"{name}.py"), *["--quick"] * quick]
-        start, code = time.perf_counter(), None
+        start, used, code = time.perf_counter(), os.times(), None
         with open(output, "w", encoding="utf-8") as file, contextlib.suppress(subprocess.TimeoutExpired):
             code = subprocess.run(
                 command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, timeout=timeout,
                 check=False,
             ).returncode  # fmt: skip
-        seconds = time.perf_counter() - start
+        seconds, spent = time.perf_counter() - start, os.times()
+        cpu = spent.children_user + spent.children_system - used.children_user - used.children_system
         lines = [json.loads(line) for line in gathered.read_text("utf-8").splitlines()] if gathered.exists() else []
     state = {0: "done", _common.SKIPPED: "skipped", None: "failed"}.get(code, "failed")
     reason = f"stopped after {timeout:.0f} s" if code is None else _last_line(output) if code else ""
@@ -76,6 +77,7 @@ def run(name: str, *, quick: bool, timeout: float | None) -> Record:
         "state": state,
         "reason": reason.removeprefix("skipped: "),
         "seconds": seconds,
+        "cpu": cpu,
         "quick": quick,
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "headlines": [line for line in lines if "what" in line],
@@ -90,7 +92,7 @@ def _last_line(output: Path) -> str:
 
 def rows_of(name: str, record: Record) -> list[tuple[str, ...]]:
     """Return the lines of one script as cells of text."""
-    seconds = f"{record['seconds']:.0f}" if record["seconds"] is not None else ""
+    seconds = f"{record['seconds']:.0f} / {record['cpu']:.0f}"
     found = []
     for number, line in enumerate(record["headlines"]):
         theirs = "" if line["theirs"] is None else " " + _common.number(line["theirs"])
@@ -128,7 +130,8 @@ def printed(cells: tuple[str, ...]) -> str:
     """Return one line of the page on a terminal."""
     if not any(cells[2:6]):  # a reason may be long
         return f"{cells[0]:{WIDTHS[0]}} {cells[1]}{f'  ({cells[6]} s)' if cells[6] else ''}"
-    return " ".join(f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+    short = (cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(cells, WIDTHS, strict=True))
+    return " ".join(f"{cell:{width}}" for cell, width in zip(short, WIDTHS, strict=True)).rstrip()
 
 
 def head_of(machine: Record) -> str:
