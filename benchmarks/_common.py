@@ -239,14 +239,15 @@ def _instants(column: Any, file: str, *, blanks: bool) -> Any:
     import numpy as np
     import pandas as pd
 
-    found = pd.to_datetime(column, utc=True, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+    if column.dtype.kind in "iufb" and column.notna().any():  # a number could be seconds, days or 20250301
+        found = pd.Series(pd.NaT, column.index)
+    else:
+        found = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
     wrong = np.flatnonzero(found.isna() & ~(column.isna() & blanks))
-    if column.dtype.kind in "iuf" or wrong.size:
-        row = 2 + int(wrong[0]) if wrong.size else 2
-        n = int(wrong.size) or len(column)
+    if wrong.size:
         raise SystemExit(
-            f"{file}: {n:,} of {len(column):,} values of {column.name} are no times, the first in line {row}. "
-            f"Write them as 2025-03-01 14:05:00+00:00."
+            f"{file}: {wrong.size:,} of {len(column):,} values of {column.name} are no times, the first in line "
+            f"{2 + int(wrong[0])}. Write them as 2025-03-01 14:05:00+00:00."
         )
     return found
 

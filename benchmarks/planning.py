@@ -247,7 +247,7 @@ def main() -> None:
     """Print the table and write it as JSON."""
     parser = options(
         __doc__,
-        quick="the smallest sizes only",
+        quick="small sizes only",
         data="touches with user_id, item_id, channel, send_at and value; 3 a person, a third of each channel's",
     )
     parser.add_argument("--million", action="store_true", help="a million people of 32 touches too (some 4 GB)")
@@ -274,8 +274,8 @@ def main() -> None:
             headline(line["case"], line["cpu"], "CPU s")
         table.extend(lines)
 
-    add(shared(2_000, 24, args.peers, args.limit))
-    add([same_offer(1_000, 16, 10, 4)])
+    add(shared(500 if args.quick else 2_000, 24, args.peers, args.limit))
+    add([same_offer(300 if args.quick else 1_000, 16, 10, 4)])
     if not args.quick:
         add(shared(20_000, 24, args.peers, args.limit))
         add([same_offer(2_000, 24, 40, 5)])
