@@ -191,7 +191,7 @@ def own_log(
     except (ValueError, OSError) as error:
         kind = "parquet" if parquet else "CSV"
         raise SystemExit(f"{path.name} could not be read as {kind}: {str(error).splitlines()[0]}") from None
-    missing = [name for name in (*needs, *times) if name not in frame]
+    missing = [name for name in dict.fromkeys((*needs, *times)) if name not in frame]
     if missing:
         have = ", ".join(map(str, frame.columns))
         raise SystemExit(f"{path.name} has no column {', '.join(missing)}; it has {have}. Rename them in the file.")

@@ -13,7 +13,6 @@ Writes results/ingest.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
-from _common import header, headline, left_out
+from _common import header, headline, left_out, write
 from _common import options as options_of
 
 import omnireco as om
@@ -314,10 +313,7 @@ def main() -> None:
     headline(f"{options.rows:,} events to a matrix: peak", ours["peak_mb"], "MB")
     if options.quick:
         return
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    result = {"rows": options.rows, "order": options.order, "methods": rows, "omnireco": om.__version__}
-    (target / "ingest.json").write_text(json.dumps(result, indent=2) + "\n")
+    write("ingest", {"rows": options.rows, "order": options.order, "methods": rows, "omnireco": om.__version__})
 
 
 def check(expected: Result, matrix: sp.csr_matrix, users: Any, items: Any, name: str) -> None:

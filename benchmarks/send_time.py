@@ -401,11 +401,11 @@ def own_messages(path: Path, events: Path, share: float) -> None:
     print(f"\n{len(later):,} messages sent from {cut:%Y-%m-%d} on, by fifths of what was foreseen\n{table}")
     chance, common = np.clip(foreseen, 1e-6, 1 - 1e-6), np.clip(usual, 1e-6, 1 - 1e-6)
     loss, base = (-(seen * np.log(p) + (1 - seen) * np.log(1 - p)) for p in (chance, np.full(seen.size, common)))
-    users = later["user_id"].to_numpy()
-    gain = pd.Series(base - loss).groupby(users).mean().to_numpy()
+    loss, base = (pd.Series(one).groupby(later["user_id"].to_numpy()).mean().to_numpy() for one in (loss, base))
+    gain = base - loss
     draws = np.random.default_rng(0).choice(gain, (2000, gain.size)).mean(axis=1)
     gap = [gain.mean(), *np.quantile(draws, [0.025, 0.975])]
-    what, beside = "log loss of later messages, nats", "the share answered before"
+    what, beside = "log loss of later messages, mean of people, nats", "the share answered before"
     headline(what, loss.mean(), beside=beside, theirs=base.mean(), gap=gap, goal="> 0")
 
 
