@@ -122,7 +122,7 @@ def whole_calls(m, calls):
         }
     )  # fmt: skip
     data = om.Dataset(om.EventLog.from_frame(events))
-    weighed = om.ALS(weights=om.Weights(half_life="30D"))
+    weighed = om.ALS(weights=om.Weights(half_life="30D"), unobserved_weight=0.01)
     known = data.events.items
     model = om.models.FactorModel.from_arrays(items[: len(known)], items=known, estimator=weighed)
     who = data.events.users.ids[7]

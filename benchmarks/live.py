@@ -98,7 +98,7 @@ def measure(n_items, history, calls, folder, chosen=None):
         }
     times = {(name, heat): [] for name in ways for heat in ("warm", "cold")}
     number = 0
-    for heat, block in (("warm", 250), ("cold", 1)):
+    for heat, block in (("warm", min(250, calls)), ("cold", 1)):
         for _ in range(calls // block):
             requests = []
             for _ in range(block):
