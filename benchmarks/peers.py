@@ -342,9 +342,9 @@ def main() -> None:
     header(__doc__)
     if arguments.quick and not arguments.peer and not arguments.lists.exists():
         with tempfile.TemporaryDirectory() as folder:  # a look: one family of ours beside what is installed
-            for peer in ("ours", "implicit"):
+            for peer, family in (("ours", "ItemKNN"), ("implicit", "Cosine")):
                 try:
-                    write_lists(peer, Path(folder), ["ItemKNN"])
+                    write_lists(peer, Path(folder), [family])
                 except ImportError as missing:
                     left_out(peer, missing)
             collect(Path(folder))
