@@ -16,6 +16,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,11 +64,17 @@ def run(name: str, *, quick: bool, timeout: float | None) -> Record:
         environment = os.environ | {"PYTHONPATH": path, _common.COLLECTED: str(gathered), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, str(FOLDER / f"{name}.py"), *["--quick"] * quick]
         start, used, code = time.perf_counter(), os.times(), None
-        with open(output, "w", encoding="utf-8") as file, contextlib.suppress(subprocess.TimeoutExpired):
-            code = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, timeout=timeout,
-                check=False,
-            ).returncode  # fmt: skip
+        with open(output, "w", encoding="utf-8") as file:
+            child = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, start_new_session=True
+            )
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = child.wait(timeout)
+            finally:
+                if code is None:  # it and what it started
+                    os.killpg(child.pid, signal.SIGKILL)
+                    child.wait()
         seconds, spent = time.perf_counter() - start, os.times()
         cpu = spent.children_user + spent.children_system - used.children_user - used.children_system
         lines = [json.loads(line) for line in gathered.read_text("utf-8").splitlines()] if gathered.exists() else []
