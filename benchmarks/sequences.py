@@ -112,7 +112,7 @@ def summary(values: np.ndarray) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="the mix is not tuned; nothing is written", data="user_id, item_id and timestamp")
+    parser = options(__doc__, quick="NextItem alone", data="user_id, item_id and timestamp")
     parser.add_argument("--tune", action="store_true", help="print mixes on the last but one item, choose none by hand")
     parser.add_argument("--sessions", action="store_true", help="SessionKNN beside NextItem, nothing else")
     arguments = parser.parse_args()
@@ -127,7 +127,7 @@ def main() -> None:
         return
     if arguments.tune and not arguments.quick:
         tune(folder)
-    done = om.worlds.reproduce(NAME, folder)
+    done = om.worlds.reproduce(NAME, folder, models=["NextItem"] if arguments.quick else None)
     print(done)
     frame, metric = done.to_frame(), done.columns[-1]
     best = frame.sort_values(metric).groupby("by").tail(1).set_index("by")
