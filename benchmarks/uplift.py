@@ -41,6 +41,9 @@ def hillstrom(folder: Path, peer: str | None, export: str | None) -> Found:
             test, {"two mails": model.policy()}, against="Mens E-Mail", predicted=model.outcomes
         )
         found[outcome] = [table.to_dict("records") for table in (model.average().table, value.table)]
+        row = value.table.query("arm == 'two mails'").iloc[0]
+        gap = [row["effect"], row["low"], row["high"]]
+        headline(f"policy of two mails, {outcome} a person", row["value"], beside="one mail for all", gap=gap)
         print(outcome, model.average().table.round(4), value.table.round(4), sep="\n")
     frame = frame[frame["segment"] != "Mens E-Mail"].reset_index(drop=True)
     even = {"Womens E-Mail": 0.5, "No E-Mail": 0.5}
@@ -64,6 +67,11 @@ def hillstrom(folder: Path, peer: str | None, export: str | None) -> Found:
         rows.append((name, *(f"{value:.5f}" for value in (curve.value[0], curve.low[0], curve.high[0])),
                      f"{curve.value[1]:.5f}", *(f"{value:+.5f}" for value in paired)))  # fmt: skip
     print(pd.DataFrame(rows, columns=["scores", "qini", "low", "high", "auuc", "dr - this", "low", "high"]))
+    headline(
+        "Qini of visits, dr",
+        curves["dr"].value[0],
+        gap=[curves["dr"].value[0], curves["dr"].low[0], curves["dr"].high[0]],
+    )
     found["curves"] = rows
     return found
 
