@@ -27,7 +27,5 @@ serve:  ## the documentation in a browser, rebuilt as you write
 notebooks:  ## run every notebook's script and write the .ipynb with its outputs
 	$(PYTHON) tools/notebooks.py $(if $(CI),--check)
 
-bench:  ## every benchmark: tables of seconds and ratios to a named peer; BENCH=--quick for small sizes
-	@failed=; for script in benchmarks/[a-z]*.py; do echo "== $$script $(BENCH)"; \
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(PYTHON) $$script $(BENCH) || failed="$$failed $$script"; done; \
-	if [ -n "$$failed" ]; then echo "not measured:$$failed"; exit 1; fi
+bench:  ## the headline numbers of every benchmark on one page; BENCH=--quick for small sizes
+	$(PYTHON) tools/bench.py $(BENCH)

@@ -1,6 +1,7 @@
-"""What every benchmark shares: its options, one header about the machine, the reader's own log, where results go.
+"""What every benchmark shares: options, one header about the machine, the reader's own log, headline numbers, results.
 
-Scripts are run as ``python benchmarks/NAME.py``, so they say ``from _common import header, options, own_log, write``.
+Scripts are run as ``python benchmarks/NAME.py``, so they say ``from _common import header, headline, options, write``.
+``tools/bench.py`` runs them all and prints their headline numbers on one page.
 """
 
 from __future__ import annotations
@@ -10,12 +11,28 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["header", "machine", "options", "own_log", "write"]
+__all__ = [
+    "data_folder",
+    "header",
+    "headline",
+    "headline_of",
+    "left_out",
+    "machine",
+    "options",
+    "own_log",
+    "own_span",
+    "plainly",
+    "skip",
+    "write",
+]
 
+COLLECTED = "OMNIRECO_BENCH"  # a file that gathers headline numbers, set by tools/bench.py
+SKIPPED = 77  # the exit code of a script that cannot run here, as Automake has it
 SETS = ("avx2", "fma", "avx512f", "avx512vnni", "avxvnni", "neon", "dotprod", "i8mm", "sve")
 FOLDER = Path(__file__).parent / "results"
 
@@ -75,16 +92,164 @@ def header(title: str = "") -> dict[str, Any]:
     return found
 
 
-def own_log(path: Path, *, needs: Sequence[str] = ("user_id", "item_id"), most: int | None = None) -> Any:
-    """Return the frame of a CSV or parquet file that has these columns; ``most`` keeps the first rows."""
+def headline(
+    what: str,
+    ours: float,
+    unit: str = "",
+    *,
+    beside: str = "",
+    theirs: float | None = None,
+    ratio: float | None = None,
+    gap: Sequence[float] | None = None,
+    goal: str = "",
+) -> None:
+    """Print one of the few numbers that a script is about, and hand it to the page of ``make bench``.
+
+    ``ratio`` is how many times better than the peer, ``gap`` a difference with the ends of its interval; ``goal``
+    (``">= 5"``, ``"<= 1000"``) is about the ratio, else the gap, else our own number.
+    """
+    line = {"what": what, "ours": ours, "unit": unit, "beside": beside, "theirs": theirs}
+    line |= {"ratio": ratio, "gap": None if gap is None else [float(one) for one in gap], "goal": goal}
+    _collect(line)
+    parts = [f"{what}: {number(ours)} {unit}".rstrip()]
+    if beside:
+        parts.append(f"{beside} {'' if theirs is None else number(theirs)}".rstrip())
+    if ratio is not None:
+        parts.append(f"{ratio:.2f} times")
+    if gap is not None:
+        parts.append(interval_text(gap))
+    print("headline " + ", ".join(parts) + (f" (goal {goal})" if goal else ""), flush=True)
+
+
+def headline_of(report: Any, model: str, baseline: str, what: str, *, metric: str = "ndcg", goal: str = "") -> None:
+    """Say as a headline what a model of a quality report earns, and its paired difference to another."""
+    mean = report.to_frame().query("metric == @metric").set_index("model")["mean"]
+    row = report.differences(baseline).query("metric == @metric and model == @model").iloc[0]
+    gap = [row["difference"], row["low"], row["high"]]
+    headline(what, mean[model], beside=baseline, theirs=mean[baseline], gap=gap, goal=goal)
+
+
+def left_out(what: str, reason: object) -> None:
+    """Print what is missing from this run and why, and hand it to the page of ``make bench``."""
+    print(f"{what}: left out, {reason}", flush=True)
+    _collect({"left out": what, "reason": str(reason)})
+
+
+def skip(reason: str) -> NoReturn:
+    """End a script that cannot run here."""
+    print(f"skipped: {reason}", flush=True)
+    raise SystemExit(SKIPPED)
+
+
+def data_folder(*needs: str) -> Path:
+    """Return the folder of real data, or end the script and say what is missing."""
+    place = os.environ.get("OMNIRECO_DATA")
+    if not place:
+        skip(f"it needs real data: set OMNIRECO_DATA to the folder that holds {' and '.join(needs) or 'them'}")
+    missing = [name for name in needs if not (Path(place) / name).exists()]
+    if missing:
+        skip(f"the folder in OMNIRECO_DATA has no {' and no '.join(missing)}")
+    return Path(place)
+
+
+def number(value: float) -> str:
+    """Return a number as a reader wants it: three digits, or whole from a thousand on."""
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.3g}"
+
+
+def interval_text(gap: Sequence[float]) -> str:
+    """Return a difference and, where there are three numbers, the ends of its interval."""
+    ends = f" [{gap[1]:+.4f}, {gap[2]:+.4f}]" if len(gap) == 3 else ""
+    return f"{gap[0]:+.4f}{ends}"
+
+
+def _collect(line: dict[str, Any]) -> None:
+    if place := os.environ.get(COLLECTED):
+        with open(place, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=float) + "\n")
+
+
+def own_log(
+    path: Path,
+    *,
+    needs: Sequence[str] = ("user_id", "item_id"),
+    times: Sequence[str] = (),
+    defaults: dict[str, Any] | None = None,
+    most: int | None = None,
+) -> Any:
+    """Return the frame of a CSV or parquet file that has these columns; ``most`` keeps the first rows.
+
+    ``times`` are read as instants (UTC where no offset is written); ``defaults`` fill columns that are not there.
+    """
     import pandas as pd
 
-    frame = pd.read_parquet(path) if path.suffix in {".parquet", ".pq"} else pd.read_csv(path)
-    missing = [name for name in needs if name not in frame]
+    if not path.is_file():
+        raise SystemExit(f"There is no file {path}. Pass --data a CSV or a parquet file.")
+    parquet = path.suffix in {".parquet", ".pq"}
+    try:
+        frame = pd.read_parquet(path) if parquet else pd.read_csv(path, sep=_separator(path))
+    except (ValueError, OSError) as error:
+        kind = "parquet" if parquet else "CSV"
+        raise SystemExit(f"{path.name} could not be read as {kind}: {str(error).splitlines()[0]}") from None
+    missing = [name for name in dict.fromkeys((*needs, *times)) if name not in frame]
     if missing:
         have = ", ".join(map(str, frame.columns))
         raise SystemExit(f"{path.name} has no column {', '.join(missing)}; it has {have}. Rename them in the file.")
+    if frame.empty:
+        raise SystemExit(f"{path.name} has no rows under its header.")
+    for name in times:
+        frame[name] = _instants(frame[name], path.name, blanks=name not in needs)
+    for name in needs:
+        if n := int(frame[name].isna().sum()):
+            raise SystemExit(f"{path.name}: {n:,} of {len(frame):,} rows have no {name}. Leave these rows out.")
+    for name, value in (defaults or {}).items():
+        if name not in frame:
+            frame[name] = value
     return frame if most is None else frame.iloc[:most]
+
+
+def own_span(frame: Any, *, days: float, parts: int = 4) -> tuple[Any, Any]:
+    """Return the last instant of a log and a horizon of some days, less where the log is short."""
+    import pandas as pd
+
+    last, length = frame["timestamp"].max(), frame["timestamp"].max() - frame["timestamp"].min()
+    if length <= pd.Timedelta("1h"):
+        raise SystemExit("The log holds less than an hour: there is nothing to hold out. Pass a longer one.")
+    return last, min(pd.Timedelta(days=days), length / parts).floor("s")
+
+
+@contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Say in plain words what the library refuses in the reader's own file."""
+    import omnireco as om
+
+    try:
+        yield
+    except om.errors.OmnirecoError as error:
+        raise SystemExit(f"{path.name}: {error}") from None
+
+
+def _separator(path: Path) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return max(",;\t|", key=first.count)
+
+
+def _instants(column: Any, file: str, *, blanks: bool) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    if column.dtype.kind in "iufb" and column.notna().any():  # a number could be seconds, days or 20250301
+        found = pd.Series(pd.NaT, column.index)
+    else:
+        found = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    wrong = np.flatnonzero(found.isna() & ~(column.isna() & blanks))
+    if wrong.size:
+        raise SystemExit(
+            f"{file}: {wrong.size:,} of {len(column):,} values of {column.name} are no times, the first in line "
+            f"{2 + int(wrong[0])}. Write them as 2025-03-01 14:05:00+00:00."
+        )
+    return found
 
 
 def write(name: str, result: Any, *, path: Path | str | None = None, default: Callable[[Any], Any] = str) -> Path:

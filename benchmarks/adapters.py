@@ -19,8 +19,9 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from _common import header
+from _common import header, headline
 from _common import options as options_of
+from _common import write as write_result
 
 from omnireco import adapters
 
@@ -284,9 +285,10 @@ def main() -> None:
             million = own * 1e6 / read.n_records
             print(f"{name:18}{own:9.2f}{million:9.2f}{peer:12.2f}{ratio:8.2f}{used:8.0%}", flush=True)
             path.unlink()
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "adapters.json").write_text(json.dumps(found, indent=2) + "\n")
+            what = f"{read.n_records:,} records of {name}"
+            headline(what, own, "CPU s", beside="json.loads" if name != "rees46_messages" else "csv", theirs=peer)
+    if not options.quick:
+        write_result("adapters", found)
 
 
 if __name__ == "__main__":

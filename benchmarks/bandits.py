@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _common import header
+from _common import header, headline, left_out
 from _common import options as options_of
 
 import omnireco as om
@@ -102,7 +102,7 @@ def engines(arm, x, reward, n_arms):
             try:
                 made.setdefault(policy, {})[name] = make(policy, arm, x, reward, n_arms, **options)
             except ImportError as error:
-                print(f"  {name}: not installed ({error.name}), skipped")
+                missing.setdefault(name, str(error.name))
     return made
 
 
@@ -336,6 +336,9 @@ def open_bandit():
     return rows
 
 
+missing = {}  # libraries that are not installed, and why
+
+
 def main():
     parser = options_of(__doc__, quick="small shapes, few rounds")
     parser.add_argument("--long", action="store_true", help="every policy in every world, ten seeds, longer timings")
@@ -359,10 +362,33 @@ def main():
     if "log" in options.only:
         print("Open Bandit sample")
         found["log"] = open_bandit()
+    told({name: found[name] for name in options.only})
     if not options.quick:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1))
     return 0
+
+
+def told(found):
+    """Say the headline numbers: decisions, updates and regret."""
+    for name, why in missing.items():
+        left_out(name, f"{why} is not installed")
+    rows = {(r["policy"], r["arms"], r["d"], r["engine"]): r for r in found.get("speed", [])}
+    for policy, arms, d in dict.fromkeys(key[:3] for key in rows):
+        what, ours = f"{policy}, {arms} arms x {d}: decisions", rows[policy, arms, d, "omnireco"]
+        peers = [name for name in ("MABWiser", "contextualbandits") if (policy, arms, d, name) in rows]
+        for name in peers:
+            row = rows[policy, arms, d, name]
+            headline(what, ours["per_second"], "/s", beside=name, theirs=row["per_second"], ratio=row["times"])
+        if not peers:
+            headline(what, ours["per_second"], "/s")
+    for row in found.get("updates", []):
+        if row["engine"] == "omnireco":
+            headline(f"{row['arms']} arms x {row['d']}: single updates", row["per_second"], "/s")
+    for row in found.get("regret", []):
+        if row.get("matters") and row.get("context"):
+            ours = float(np.mean(row["regret"]))
+            headline(f"regret a round, {row['policy']}", ours, beside="drawing evenly", theirs=row["random"])
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ their attributes predict. Settings are those of the docstrings; nothing was tune
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import header, options
+from _common import header, headline_of, left_out, options
 
 import omnireco as om
 
@@ -74,6 +73,7 @@ def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
     report = om.evaluate(lists, truth, k=K, metrics=[om.ndcg, om.recall])
     print(f"\n{name}: {truth.n_users} new people, {train}\n{report.to_frame().round(4).to_string(index=False)}")
     print(report.differences("popularity").round(4).to_string(index=False), flush=True)
+    headline_of(report, "attributes", "popularity", f"NDCG@{K}, new people of {name}")
 
 
 def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
@@ -92,6 +92,7 @@ def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
     report = om.evaluate(lists, truth, k=K, metrics=[om.ndcg, om.recall])
     print(f"\n{name}: {len(held)} new items\n{report.to_frame().round(4).to_string(index=False)}")
     print(report.differences("any order").round(4).to_string(index=False), flush=True)
+    headline_of(report, "attributes", "any order", f"NDCG@{K}, new items of {name}")
 
 
 def main() -> None:
@@ -102,7 +103,7 @@ def main() -> None:
         new_people("MovieLens-100K", x, about)
         new_items("MovieLens-100K", x, goods)
     else:
-        print("MovieLens-100K: skipped, set OMNIRECO_DATA", file=sys.stderr)
+        left_out("MovieLens-100K", "OMNIRECO_DATA is not set")
     if not asked.quick:
         new_people("Complete Journey", *journey())
 

@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
-from _common import header, options
+from _common import header, headline, options
 
 import omnireco as om
 
@@ -64,6 +64,8 @@ def main():
             f"  interests {kind:8s} {len(fresh.cell_counts):>9,} counts, {len(late):,} new: fit {spent['fit']:.3f} s, "
             f"updated {spent['updated']:.3f} s: {spent['fit'] / spent['updated']:.1f} times; same model: {same}"
         )
+        what, ratio = f"learn a day's messages, interests {kind}", spent["fit"] / spent["updated"]
+        headline(what, spent["updated"], "CPU s", beside="a whole fit", theirs=spent["fit"], ratio=ratio)
 
 
 if __name__ == "__main__":

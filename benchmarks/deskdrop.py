@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, write
 
 import omnireco as om
 
@@ -233,15 +231,24 @@ def ablations(popular: om.Popularity) -> dict[str, Any]:
     }
 
 
+HEADLINES = (
+    ("fresh: pooled, all ones", "fresh: target alone"),
+    ("fresh: hand-set", "fresh: pooled, all ones"),
+    ("fresh: learn_weights", "fresh: pooled, all ones"),
+    ("mixed: pooled, all ones", "fresh: pooled, all ones"),
+)
+
+
 def main() -> None:
-    parser = options(__doc__, quick="every twentieth day")
+    parser = options(__doc__, quick="every twentieth day, one setting a row")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth day only, for a quick run")
     arguments = parser.parse_args()
     header(__doc__)
     log, choosing, reporting, split, step = asked_of(arguments)
-    found = learned("fresh", fresh(om.Weights(half_life="12h")), log, 60)
+    found = learned("fresh", fresh(om.Weights(half_life="12h")), log, 5 if arguments.quick else 60)
     print("settings, each with what it earned on the days that choose")
-    rows = choose(behaviours("2D", found), log, choosing)
+    tried = {name: part[:1] if arguments.quick else part for name, part in behaviours("2D", found).items()}
+    rows = choose(tried, log, choosing)
     asks = {name: asking(lambda past, one=one: one) for name, one in rows.items()}
     if not arguments.quick:
         asks |= {
@@ -252,9 +259,7 @@ def main() -> None:
 
 def asked_of(arguments: Any, *, one_in: int = 6) -> tuple[om.EventLog, Days, Days, str, int]:
     """Return the log, the days that choose (one in six of the step) and those reported, and the hash of the targets."""
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds deskdrop_articles")
-    frame = read(Path(folder))
+    frame = read(data_folder("deskdrop_articles"))
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     step = 20 if arguments.quick else arguments.every
     choosing, reporting = days_of(frame, *TUNED, step=one_in * step), days_of(frame, *REPORTED, step=step)
@@ -284,6 +289,11 @@ def report(
         print(f"  {name}: {row['ndcg']:.4f}, {seconds:.2f} s a day", flush=True)
         write("deskdrop", {"split": split, "every": step, "days": len(days), "rows": table})  # what is done is kept
     print("\n" + pd.DataFrame(table).drop(columns=["setting", "people"]).round(4).to_string(index=False), flush=True)
+    for name, other in HEADLINES:
+        if {name, other} <= set(values):
+            gaps = (values[name] - values[other]).to_numpy()
+            ours, theirs = float(values[name].mean()), float(values[other].mean())
+            headline(f"NDCG@{K}, {name}", ours, beside=other, theirs=theirs, gap=[gaps.mean(), *interval(gaps)])
 
 
 if __name__ == "__main__":

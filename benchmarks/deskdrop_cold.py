@@ -15,14 +15,12 @@ Writes results/deskdrop_cold.json.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, write
 from deskdrop import REPORTED, TARGETS, TASTE, K, Recent, asked_of, earned, fresh, interval, mixed, read, touched
 from deskdrop_models import regions
 
@@ -148,7 +146,7 @@ def main() -> None:
     arguments.every = 40 if arguments.quick else arguments.every
     arguments.quick, quick = False, arguments.quick
     log, _, reporting, split, step = asked_of(arguments)
-    folder = Path(os.environ["OMNIRECO_DATA"])
+    folder = data_folder("deskdrop_articles")
     frame, data = read(folder), om.Dataset(log, audience=regions(folder))
     tables = {}
     aged = by_age(data, reporting)
@@ -158,6 +156,13 @@ def main() -> None:
     tables["new people"] = table_of(new_people(frame, data, step))
     for name, table in tables.items():
         print(f"\n{name}\n{table.round(4).to_string(index=False)}", flush=True)
+        best, base = table.sort_values("ndcg").iloc[-1], table[table["gap"].isna()].iloc[0]
+        if best["model"] != base["model"]:
+            gap = [best["gap"], *map(float, best["interval"].split())]
+            what = f"NDCG@10, {name}: {best['model']}"
+            headline(what, best["ndcg"], beside=base["model"], theirs=base["ndcg"], gap=gap)
+        else:
+            headline(f"NDCG@10, {name}: {base['model']} is the best", base["ndcg"])
     if not quick:
         result = {name: table.to_dict("records") for name, table in tables.items()}
         write("deskdrop_cold", {"split": split, "every": step, "tables": result})

@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import FOLDER, header, options, write
+from _common import FOLDER, data_folder, header, headline, left_out, options, write
 from deskdrop import MIXES, TARGETS, Ask, K, Recent, asked_of, asking, fresh, interval, mixed, run, touched
 
 import omnireco as om
@@ -350,7 +349,7 @@ def table_of(rows: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="every fortieth day")
+    parser = options(__doc__, quick="every fortieth day, one setting a row")
     parser.add_argument("--every", type=int, default=4, metavar="N", help="every Nth day reported")
     parser.add_argument("--libraries", nargs="+", default=["ours"], choices=list(LIBRARIES))
     parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="rows whose name holds this")
@@ -359,7 +358,7 @@ def main() -> None:
     arguments.every = 40 if arguments.quick else arguments.every
     arguments.quick, quick = False, arguments.quick
     log, choosing, reporting, split, step = asked_of(arguments, one_in=3)
-    data = om.Dataset(log, audience=regions(Path(os.environ["OMNIRECO_DATA"])))
+    data = om.Dataset(log, audience=regions(data_folder("deskdrop_articles")))
     file = FOLDER / "deskdrop_models.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     rows: dict[str, Any] = found.get("rows", {}) if found.get("split") == split and found.get("every") == step else {}
@@ -367,11 +366,12 @@ def main() -> None:
         try:
             wanted = LIBRARIES[library]()
         except ImportError as missing:
-            print(f"{library} is not installed here, so it is not run: {missing}", file=sys.stderr)
+            left_out(library, missing)
             continue
         for name, settings in wanted.items():
             if arguments.only and not any(part in name for part in arguments.only):
                 continue
+            settings = dict(list(settings.items())[:1]) if quick else settings
             try:
                 means = [float(run(make(), data, choosing)[0].mean()) for make in settings.values()]
                 best = list(settings)[int(np.argmax(means))]
@@ -390,7 +390,15 @@ def main() -> None:
             print(f"  {name}: {values.mean():.4f}, {seconds:.2f} s a day; {best} of {np.round(means, 4)}", flush=True)
             if not quick:
                 write("deskdrop_models", {"split": split, "every": step, "days": len(reporting), "rows": rows})
-    print("\n" + table_of(rows).round(4).to_string(index=False), flush=True)
+    table = table_of(rows)
+    print("\n" + table.round(4).to_string(index=False), flush=True)
+    libraries = table["model"].map(lambda name: rows[name]["library"])
+    for library, best in table.groupby(libraries, sort=False).head(1).groupby(libraries, sort=False):
+        line = best.iloc[0]
+        if BEFORE in rows and line["model"] != BEFORE:
+            base = table.set_index("model")["ndcg"][BEFORE]
+            gap = [line["gap"], *map(float, line["interval"].split())]
+            headline(f"NDCG@10, {library}: {line['model']}", line["ndcg"], beside=BEFORE, theirs=base, gap=gap)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ Writes results/deskdrop_ranker.json.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import re
 from time import process_time
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, write
 from deskdrop import TASTE, K, asked_of, fresh, interval, mixed, read, touched
 
 import omnireco as om
@@ -55,7 +54,7 @@ def main() -> None:
     arguments.quick, arguments.every = False, 40 if quick else arguments.every
     kinds = ["logit"] if quick else arguments.kinds
     log, _, reporting, split, step = asked_of(arguments)
-    frame, data, draw = read(Path(os.environ["OMNIRECO_DATA"])), om.Dataset(log), np.random.default_rng(0)
+    frame, data, draw = read(data_folder("deskdrop_articles")), om.Dataset(log), np.random.default_rng(0)
     now, slow = om.Weights(half_life="12h"), om.Weights(half_life="3D")
     taste = TASTE(weights=om.Weights(half_life="2D"))
     rows: list[pd.DataFrame] = []
@@ -105,6 +104,11 @@ def main() -> None:
                 "deskdrop_ranker", {"split": split, "every": step, "rows": table.to_dict("records"), "seconds": spent}
             )
     print(table.round(4).to_string(index=False), flush=True)
+    for line in table.to_dict("records"):
+        for title, other in (("less no context", "no context"), ("less shuffled", "shuffled")):
+            if line["model"].endswith("channel and hour"):
+                gap = [float(one) for one in re.findall(r"[-+][\d.]+", line[title])]
+                headline(f"NDCG@{K}, {line['model']}", line["ndcg"], beside=other, gap=gap)
     print({name: round(seconds / len(reporting), 2) for name, seconds in spent.items()}, "CPU seconds a fit")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from _common import header, options, own_log, write
+from _common import header, headline, options, own_log, write
 from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
@@ -103,6 +103,14 @@ def main() -> None:
     rows = [row for n in sizes for row in inverse(n, asked.threads, not asked.no_lapack)]
     x = drawn(n_fit) if asked.data is None else om.Interactions.from_frame(own_log(asked.data), binary=True)
     fits = [fit(x, usable_threads())]
+    for row in rows:
+        if row["threads"] == max(asked.threads) and "times_lapack" in row:
+            what, theirs = f"inverse of {row['items']:,} items, {row['threads']} threads", row["lapack_wall_s"]
+            headline(what, row["wall_s"], "s", beside="LAPACK", theirs=theirs, ratio=row["times_lapack"])
+    made = fits[0]
+    headline(f"EASE fit, {made['items']:,} items", made["cpu_s"], "CPU s")
+    square = made["square_gib"]
+    headline(f"EASE fit, {made['items']:,} items: peak", made["peak_gib"], "GiB", beside="one square", theirs=square)
     if not asked.quick:
         write("ease", {"machine": found, "inverse": rows, "fit": fits})
 

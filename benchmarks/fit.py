@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import header, options, own_log, write
+from _common import header, headline, left_out, options, own_log, write
 from threadpoolctl import threadpool_limits
 
 import omnireco as om
@@ -207,7 +207,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     machine = header(__doc__)
-    quick, repeats = arguments.quick, arguments.repeats
+    quick = arguments.quick
+    repeats = 1 if quick else arguments.repeats
     matrices, rows = {}, []
     if arguments.data is not None:
         own = om.Interactions.from_frame(own_log(arguments.data)[["user_id", "item_id"]], binary=True)
@@ -215,7 +216,7 @@ def main() -> None:
     elif folder := os.environ.get("OMNIRECO_DATA"):
         matrices["ML-1M"] = (movielens(folder), 3 if quick else 15)
     else:
-        print("OMNIRECO_DATA is not set: ML-1M is left out")
+        left_out("MovieLens-1M", "OMNIRECO_DATA is not set")
     large = power_law(8_000, 2_000, 80) if quick else power_law(140_000, 20_000, 100)
     matrices["power law"] = (large, 2 if quick else 8)
     for name, (matrix, _) in matrices.items():
@@ -230,6 +231,14 @@ def main() -> None:
         for factors in (64, 128):
             rows.append(bench_als(name, matrix, factors, sweeps, repeats))
             print(_line(rows[-1]), flush=True)
+    for row in rows:
+        if "peer cpu s" in row:
+            peer = "numpy.linalg.inv" if row["what"].startswith("EASE") else "implicit"
+            ours, theirs = row["ours cpu s"], row["peer cpu s"]
+            headline(row["what"], ours, "CPU s", beside=peer, theirs=theirs, ratio=row["ratio cpu"])
+        else:
+            ours, theirs, what = row["one person p50 us"], row["implicit p50 us"], f"{row['what']}, one person"
+            headline(what, ours, "us", beside="implicit", theirs=theirs, ratio=theirs / ours)
     if not quick:
         write("fit", {"machine": machine, "rows": rows})
 

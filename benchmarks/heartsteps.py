@@ -18,12 +18,11 @@ done. Writes results/heartsteps.json.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, write
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -115,11 +114,9 @@ def messages_of(frame: pd.DataFrame) -> om.MessageLog:
 def main() -> None:
     asked = options(__doc__, quick="the same, as it takes seconds; nothing is written").parse_args()
     header(__doc__)
-    if not os.environ.get("OMNIRECO_DATA"):
-        print("OMNIRECO_DATA is not set: there is nothing to measure")
-        return
+    folder = data_folder("heartsteps_notifications")
     pd.set_option("display.width", 140, "display.float_format", "{:.3f}".format)
-    frame = decisions(Path(os.environ["OMNIRECO_DATA"]))
+    frame = decisions(folder)
     early, late = frame[~frame["late"]], frame[frame["late"]]
     results: dict[str, object] = {"people": int(frame["user_id"].nunique()), "rows": len(frame)}
     print(f"{frame['user_id'].nunique()} people, {len(frame):,} decisions, {len(late):,} in the later days")
@@ -241,6 +238,16 @@ def main() -> None:
         "the gain of any slot is: effective samples of some 200 decisions give intervals ten points wide, and by\n"
         "the usual rule (1,000 effective decisions) no value at all."
     )
+    for what, name, other in (
+        ("common best slot, responses per push", "per push, best", "a uniform slot"),
+        (
+            "personal best slot, responses",
+            "personal best slot, shrunk, against the common best",
+            "the common best slot",
+        ),
+    ):
+        gap = [float(one) for one in results[name]]  # type: ignore[attr-defined]
+        headline(what, gap[0], beside=other, gap=gap)
     if not asked.quick:
         write("heartsteps", results, default=float)
 

@@ -13,7 +13,6 @@ Writes results/ingest.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
-from _common import header
+from _common import header, headline, left_out, write
 from _common import options as options_of
 
 import omnireco as om
@@ -260,7 +259,7 @@ def main() -> None:
         try:
             __import__(package)
         except ImportError:
-            print(f"{name}: left out, {package} is not installed (pip install {package})")
+            left_out(name, f"{package} is not installed (pip install {package})")
             continue
         methods[name] = (frame_of, method)
     table = raw_events(options.rows, ordered=options.order == "time")
@@ -302,10 +301,19 @@ def main() -> None:
             f"{name:24}{seconds:9.2f}{rows[name]['cpu_seconds']:8.2f}{options.rows / seconds:13,.0f}"
             f"{memory[name]:9.0f}{ratio:13.2f}{memory[name] / memory['omnireco']:15.2f}"
         )
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    result = {"rows": options.rows, "order": options.order, "methods": rows, "omnireco": om.__version__}
-    (target / "ingest.json").write_text(json.dumps(result, indent=2) + "\n")
+    ours = rows["omnireco"]
+    for name in methods:
+        if name != "omnireco":
+            theirs, ratio, what = (
+                rows[name]["cpu_seconds"],
+                rows[name]["cpu_ratio"],
+                f"{options.rows:,} events to a matrix",
+            )
+            headline(what, ours["cpu_seconds"], "CPU s", beside=name, theirs=theirs, ratio=ratio)
+    headline(f"{options.rows:,} events to a matrix: peak", ours["peak_mb"], "MB")
+    if options.quick:
+        return
+    write("ingest", {"rows": options.rows, "order": options.order, "methods": rows, "omnireco": om.__version__})
 
 
 def check(expected: Result, matrix: sp.csr_matrix, users: Any, items: Any, name: str) -> None:

@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from _common import header
+from _common import header, headline, skip
 from _common import options as options_of
 from _common import write as write_result
 from ingest import CHANNELS, DAY_US, DAYS, EVENTS, ITEMS, START_US, USERS, WEIGHTS
@@ -88,7 +88,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
         if shutil.disk_usage(folder).free < 40 * options.rows:
-            sys.exit(f"this needs some {40 * options.rows / 1e9:.0f} GB of disk. Pass --folder or fewer --rows.")
+            skip(f"this needs some {40 * options.rows / 1e9:.0f} GB of disk. Pass --folder or fewer --rows.")
         start = perf_counter()
         size = write(folder, options.rows)
         print(f"wrote {options.rows:,} rows, {size / 1e9:.1f} GB, in {perf_counter() - start:.0f} s", flush=True)
@@ -102,6 +102,9 @@ def main() -> None:
         f"{found['cpu_seconds']:.1f} s CPU); peak {found['peak_gb']:.1f} GB, of which the answer takes "
         f"{found['answer_gb']:.1f} GB\n{found['matrix']}"
     )
+    what = f"{found['rows']:,} events of parquet files"
+    headline(what, found["cpu_seconds"], "CPU s")
+    headline(f"{what}: peak", found["peak_gb"], "GB", beside="the answer", theirs=found["answer_gb"])
     if not options.quick:
         write_result("ingest_large", found | {"parquet_bytes": size})
 

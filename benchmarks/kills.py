@@ -165,8 +165,13 @@ def main():
     parser.add_argument("--quick", action="store_true", help="12 moments")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    from _common import header, headline  # tests load this file from another folder
+
+    header(__doc__)
+    moments = 12 if options.quick else options.moments
     with tempfile.TemporaryDirectory() as folder:
-        print("\n".join(run(12 if options.quick else options.moments, options.seed, folder)))
+        print("\n".join(run(moments, options.seed, folder)))
+    headline("kill -9 at random moments: neither before nor after", 0, f"of {moments}", goal="<= 0")
     return 0
 
 

@@ -7,19 +7,18 @@ the caches full of the others' items; "warm": each repeats by itself, as in a se
 person has 50 items that must not return (* searches without). The last rows are whole calls of a model.
 """
 
-import argparse
-import json
 import os
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _common import header, headline, left_out, write
+from _common import options as options_of
 from scipy import sparse
-from topk import factors, implicit_topk, instructions, searches
+from topk import factors, implicit_topk, instructions, read, searches, trained
 
 from omnireco._kernels.topk import exact as engine
 from omnireco._kernels.topk import tiers
@@ -75,14 +74,15 @@ def clock(answers, calls):
     return times
 
 
-def measure(m, kind, k, calls):
-    """Time every engine; return rows of results."""
+def measure(m, kind, k, calls, own=None):
+    """Time every engine, on factors of one kind or of a log; return rows of results."""
     rng = np.random.default_rng(11)
-    users, items = factors(kind, calls, m, 64, rng)
-    seen = np.sort(rng.integers(0, m, (calls, 50)), axis=1).astype(np.int32)
+    users, items = factors(kind, calls, m, 64, rng) if own is None else trained(calls, min(64, *own.shape), own)
+    calls = len(users)
+    seen = np.sort(rng.integers(0, m, (calls, min(50, m // 3))), axis=1).astype(np.int32)
     answers, missing = engines(users, items, seen, k)
     best = tiers.available()[0]
-    excluded = (np.arange(calls + 1) * 50, seen.ravel())
+    excluded = (np.arange(calls + 1) * seen.shape[1], seen.ravel())
     filtered = engine._topk(users, items, k, excluded, None, None, None, best)[0]
     free = engine._topk(users, items, k, None, None, None, None, best)[0]
     rows = []
@@ -90,7 +90,9 @@ def measure(m, kind, k, calls):
     for (name, heat), numbers in times.items():
         truth = free if name.endswith("*") else filtered
         recall = (
-            1.0 if name == "sgemv alone" else np.mean([np.isin(truth[u], answers[name](u)).mean() for u in range(20)])
+            1.0
+            if name == "sgemv alone"
+            else np.mean([np.isin(truth[u], answers[name](u)).mean() for u in range(min(20, calls))])
         )
         base = np.median(times["implicit", heat]) if ("implicit", heat) in times else np.nan
         rows.append(
@@ -120,7 +122,7 @@ def whole_calls(m, calls):
         }
     )  # fmt: skip
     data = om.Dataset(om.EventLog.from_frame(events))
-    weighed = om.ALS(weights=om.Weights(half_life="30D"))
+    weighed = om.ALS(weights=om.Weights(half_life="30D"), unobserved_weight=0.01)
     known = data.events.items
     model = om.models.FactorModel.from_arrays(items[: len(known)], items=known, estimator=weighed)
     who = data.events.users.ids[7]
@@ -163,36 +165,59 @@ def verdicts(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="up to 100k items, few calls, no gates")
+    parser = options_of(
+        __doc__, quick="up to 100k items, few calls", data="user_id and item_id; the factors are trained on it"
+    )
     parser.add_argument("--json", default="benchmarks/results/latency.json")
     options = parser.parse_args()
-    rows = []
+    rows, found = [], header(__doc__)
+    own = None if options.data is None else read(options.data)
+    sizes = ((20_000, "iid"), (20_000, "steep"), (100_000, "iid"), (100_000, "steep"))
+    sizes += () if options.quick else ((1_000_000, "iid"), (1_000_000, "steep"))
     print(f"tier {tiers.tier()}; K = 10, 64 factors, 50 items excluded; CPU microseconds of one call")
     print(instructions())
     print(f"{'items':>9} {'factors':8} {'engine':32} {'heat':5} {'p50':>9} {'p99':>9} {'recall':>7} {'x implicit':>10}")
-    told = set()
-    for m in (20_000, 100_000) if options.quick else (20_000, 100_000, 1_000_000):
-        for kind in ("iid", "steep"):
-            part, missing = measure(m, kind, 10, 30 if options.quick else 100 if m < 1_000_000 else 20)
-            if m == 20_000 and kind == "iid":
-                part += whole_calls(m, 30 if options.quick else 200)
-            for name in sorted(set(missing) - told):
-                print(f"{'':18} {name:32} left out: {missing[name]}")
-            told |= set(missing)
-            for row in part:
-                rows.append(row)
-                print(
-                    f"{m:9d} {kind:8} {row['engine']:32} {row['heat']:5} {row['p50_us']:9.1f} {row['p99_us']:9.1f} "
-                    f"{row['recall']:7.3f} {row['times_implicit']:10.2f}",
-                    flush=True,
-                )
-    lines = [] if options.quick else verdicts(rows)
+    named = set()
+    for m, kind in sizes if own is None else ((own.shape[1], "own"),):
+        calls = 30 if options.quick else 100 if m < 1_000_000 else 20
+        part, missing = measure(m, kind, 10, calls, own)
+        if m == 20_000 and kind == "iid":
+            part += whole_calls(m, 30 if options.quick else 200)
+        for name in sorted(set(missing) - named):
+            left_out(name, missing[name])
+        named |= set(missing)
+        for row in part:
+            rows.append(row)
+            print(
+                f"{m:9d} {kind:8} {row['engine']:32} {row['heat']:5} {row['p50_us']:9.1f} {row['p99_us']:9.1f} "
+                f"{row['recall']:7.3f} {row['times_implicit']:10.2f}",
+                flush=True,
+            )
+    lines = [] if options.quick or own is not None else verdicts(rows)
     print("\n".join(["", *lines]))
-    path = Path(options.json)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"quick": options.quick, "rows": rows, "gates": lines}, indent=1))
+    told(rows)
+    if not options.quick:
+        write("latency", {"machine": found, "rows": rows, "gates": lines}, path=options.json)
     return 0
+
+
+def told(rows):
+    """Say the headline numbers: the best tier beside implicit, and whole calls."""
+    engine_of = f"omnireco {tiers.available()[0]}"
+    numbers = {(r["engine"], r["items"], r["kind"], r["heat"]): r for r in rows}
+    for (name, items, kind, heat), row in numbers.items():
+        goal = GATES.get((name, items, kind, heat))
+        goal = "" if goal is None else f"<= {goal:g}"
+        if name == engine_of and heat == "warm" and kind != "steep":
+            base = numbers.get(("implicit", items, kind, heat))
+            what = f"one person, {items:,} items, {name.removeprefix('omnireco ')}"
+            if base is None:
+                headline(what, row["p50_us"], "us", goal=goal)
+            else:
+                ratio = row["times_implicit"]
+                headline(what, row["p50_us"], "us", beside="implicit", theirs=base["p50_us"], ratio=ratio)
+        elif name.startswith(("model", "frame")):
+            headline(f"{name}, {items:,} items", row["p50_us"], "us", goal=goal)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ nothing of time. Its filter takes a list of items, so the ineligible third is su
 (``none``), which is its best case.
 """
 
-import argparse
 import datetime as dt
-import json
 import os
 import sys
 import tempfile
@@ -25,6 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import scipy.sparse as sp
+from _common import header, headline, left_out, write
+from _common import options as options_of
 
 import omnireco as om
 from omnireco._kernels.topk import tiers
@@ -68,7 +68,7 @@ def measure(n_items, history, calls, folder, chosen=None):
         other = peer(factors)
     except ImportError as why:
         other = None
-        print("implicit is left out:", why)
+        left_out("implicit", why)
     people, now = [f"u{n}" for n in range(200)], START + dt.timedelta(days=90)
     held = {}
     for user in people:
@@ -98,7 +98,7 @@ def measure(n_items, history, calls, folder, chosen=None):
         }
     times = {(name, heat): [] for name in ways for heat in ("warm", "cold")}
     number = 0
-    for heat, block in (("warm", 250), ("cold", 1)):
+    for heat, block in (("warm", min(250, calls)), ("cold", 1)):
         for _ in range(calls // block):
             requests = []
             for _ in range(block):
@@ -214,12 +214,11 @@ def _mapped(child, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="20,000 items, few calls, no gates")
+    parser = options_of(__doc__, quick="20,000 items, few calls")
     parser.add_argument("--json", default="benchmarks/results/live.json")
     options = parser.parse_args()
     n_items, calls = (20_000, 100) if options.quick else (100_000, 2000)
-    rows = []
+    rows, found = [], header(__doc__)
     print(f"tier {tiers.tier()}; K = {K}, {FACTORS} factors; CPU microseconds of observe + recommend")
     print(f"{'items':>8} {'history':>7}  {'way':32} {'heat':5} {'p50':>9} {'p99':>9}")
     with tempfile.TemporaryDirectory() as folder:
@@ -254,14 +253,18 @@ def main():
             ours, theirs = mine[way, "warm"], mine["implicit filters", "warm"]
             ratios = [theirs[name] / ours[name] for name in ("p50_us", "p99_us")]
             good = ours["p99_us"] < 1000 and ratios[1] >= 5
+            what = f"{way.removeprefix('omnireco ')}, history of {history}"
+            headline(f"{what}: p99", ours["p99_us"], "us", goal="< 1000")
+            for at, ratio in zip(("p50", "p99"), ratios, strict=True):
+                mine_us, their_us, goal = ours[f"{at}_us"], theirs[f"{at}_us"], ">= 5"
+                headline(f"{what}: {at}", mine_us, "us", beside="implicit", theirs=their_us, ratio=ratio, goal=goal)
             lines.append(
                 f"{'reached' if good else 'MISSED':8} {way:16} history {history:4d}: p99 {ours['p99_us']:6.0f} us "
                 f"(< 1000); implicit / ours at p50 {ratios[0]:.1f}, at p99 {ratios[1]:.1f} (>= 5)"
             )
-    print("\n".join(["", *lines]))
-    path = Path(options.json)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"quick": options.quick, "rows": rows, "opening": opened, "gates": lines}, indent=1))
+    if not options.quick:
+        print("\n".join(["", *lines]))
+        write("live", {"machine": found, "rows": rows, "opening": opened, "gates": lines}, path=options.json)
     return 0
 
 

@@ -13,8 +13,6 @@ computed here as published (groups of baskets, plain mean of Euclidean neighbour
 from __future__ import annotations
 
 import itertools
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, own_log, own_span, plainly, write
 
 import omnireco as om
 
@@ -40,14 +38,14 @@ def read(folder: Path) -> pd.DataFrame:
     return rows.drop_duplicates().assign(channel="store", event="purchase")
 
 
-def cut_at(rows: pd.DataFrame, at: str) -> tuple[om.Dataset, pd.DataFrame]:
+def cut_at(rows: pd.DataFrame, at: Any, within: Any = WITHIN, least: int = LEAST) -> tuple[om.Dataset, pd.DataFrame]:
     """Return what is known at a cut, and each household's next basket."""
-    cut = pd.Timestamp(at, tz="UTC")
+    cut = pd.to_datetime(at, utc=True)
     before = rows[rows["timestamp"] < cut]
     often = before["item_id"].value_counts()
-    rows = rows[rows["item_id"].isin(often.index[often >= LEAST])]
+    rows = rows[rows["item_id"].isin(often.index[often >= least])]
     past = om.Dataset(om.EventLog.from_frame(rows)).before(cut)
-    after = rows[(rows["timestamp"] >= cut) & (rows["timestamp"] < cut + pd.Timedelta(WITHIN))]
+    after = rows[(rows["timestamp"] >= cut) & (rows["timestamp"] < cut + pd.Timedelta(within))]
     after = after[after["user_id"].isin(past.events.users.ids)]
     first = after[after["timestamp"] == after.groupby("user_id")["timestamp"].transform("min")]
     return past, first[["user_id", "item_id"]].drop_duplicates()
@@ -56,6 +54,7 @@ def cut_at(rows: pd.DataFrame, at: str) -> tuple[om.Dataset, pd.DataFrame]:
 def tifu_knn(past: om.Dataset, people: np.ndarray, rules: tuple[int, float, float, int, float]) -> Lists:
     """Return scores of everything for people, and what they had, as TIFU-KNN is published."""
     groups, within, between, neighbors, alpha = rules
+    neighbors = min(neighbors, past.events.n_users - 2)
     log = past.events
     user, item, at = log.user, log.item, log.at
     order = np.lexsort([at, user])
@@ -186,15 +185,37 @@ def rows_of() -> dict[str, list[Any]]:
     }
 
 
+BASE = "BuyAgain, decayed"
+
+
 def main() -> None:
-    arguments = options(__doc__, quick="every fifth household").parse_args()
+    data = "user_id, item_id and timestamp, rows of one instant are a basket; the last four weeks are the test"
+    arguments = options(__doc__, quick="every fifth household", data=data).parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
-    rows = read(Path(folder))
+    if arguments.data is not None:
+        with plainly(arguments.data):
+            compare(*own(arguments.data), keep=False)
+        return
+    rows = read(data_folder("complete_journey"))
     if arguments.quick:
         rows = rows[rows["user_id"] % 5 == 0]
-    (early, early_truth), (past, truth) = cut_at(rows, CHOOSE), cut_at(rows, REPORT)
+    compare(cut_at(rows, CHOOSE), cut_at(rows, REPORT), keep=not arguments.quick)
+
+
+def own(path: Path) -> tuple[tuple[om.Dataset, pd.DataFrame], ...]:
+    """Return the two cuts of one's own log, a test of four weeks after each, or a quarter of a short log."""
+    frame = own_log(path, times=("timestamp",))[["user_id", "item_id", "timestamp"]]
+    rows = frame.drop_duplicates().assign(channel="all", event="purchase")
+    last, within = own_span(rows, days=28)
+    cuts = tuple(cut_at(rows, last - n * within, within, least=2) for n in (2, 1))
+    if any(truth.empty for _, truth in cuts):
+        raise SystemExit(f"{path.name}: nobody of before a cut comes back in {within}: a longer log is needed.")
+    return cuts
+
+
+def compare(chosen: tuple[om.Dataset, pd.DataFrame], reported: tuple[om.Dataset, pd.DataFrame], *, keep: bool) -> None:
+    """Choose each row's setting at the first cut, and print what it earns at the second."""
+    (early, early_truth), (past, truth) = chosen, reported
     print(f"{past.events!r}; {len(truth):,} products in {truth['user_id'].nunique():,} baskets", flush=True)
     values, table = {}, []
     for name, settings in rows_of().items():
@@ -204,14 +225,17 @@ def main() -> None:
         values[name] = found = measure(asks[best], past, truth)
         row: dict[str, Any] = {"model": name, **found.mean(), "seconds": process_time() - spent}
         row["setting"] = str(settings[best])
-        if "BuyAgain, decayed" in values and name != "BuyAgain, decayed":
+        if BASE in values and name != BASE:
             for measured in ("ndcg", "recall", "explore_alone"):
-                gaps = (found[measured] - values["BuyAgain, decayed"][measured]).to_numpy()
-                row[f"{measured} over BuyAgain, decayed"] = interval(gaps)
+                row[f"{measured} over {BASE}"] = interval((found[measured] - values[BASE][measured]).to_numpy())
         table.append(row)
         print({key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}, flush=True)
         print("   chosen of " + " ".join(f"{mean:.4f}" for mean in means), flush=True)
-        if not arguments.quick:
+        if name in ("TIFU-KNN, as published", "NextBasket"):
+            base = next(one for one in table if one["model"] == BASE)
+            gap = [row["ndcg"] - base["ndcg"], *map(float, row[f"ndcg over {BASE}"].split())]
+            headline(f"NDCG@{K}, {name}", row["ndcg"], beside=BASE, theirs=base["ndcg"], gap=gap)
+        if keep:
             write("next_basket", {"rows": table})
 
 

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import header, options
+from _common import data_folder, header, headline, left_out, options, skip
 
 K = 10
 Family = tuple[str, list[dict[str, Any]], Callable[..., Callable[[np.ndarray], pd.DataFrame]]]
@@ -60,8 +59,7 @@ RIDGE = 0.02  # of iALS; the same loss in irspack and here
 
 
 def read() -> pd.DataFrame:
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds movielens_100k")
+    folder = data_folder("movielens_100k")
     return pd.read_parquet(Path(folder) / "movielens_100k" / "ratings.parquet")
 
 
@@ -294,7 +292,9 @@ def collect(folder: Path) -> None:
     truth = known(test, past)[["user_id", "item_id"]]
     for peer in PEERS:
         if not (folder / f"{peer}.parquet").exists():
-            print(f"  no lists of {peer}: not run")
+            left_out(peer, "no lists of it")
+    if not any(folder.glob("*.parquet")):
+        skip(f"there are no lists in {folder.name}: write them with --peer, each in the environment of the peer")
     rows = pd.concat([pd.read_parquet(file) for file in sorted(folder.glob("*.parquet"))], ignore_index=True)
     about = rows.groupby("model")[["setting", "valid", "release"]].first()
     lists = {name: part[["user_id", "item_id", "rank"]] for name, part in rows.groupby("model")}
@@ -315,6 +315,14 @@ def collect(folder: Path) -> None:
     gap = report.differences(peer)
     gap = gap[(gap["metric"] == "ndcg") & gap["model"].str.startswith("ours")]
     print(gap[["model", "difference", "low", "high", "p"]].round(4).to_string(index=False))
+    for row in gap.to_dict("records"):
+        ours, theirs, ends = (
+            table["mean"].get(row["model"]),
+            table["mean"][peer],
+            [row["difference"], row["low"], row["high"]],
+        )
+        if ours is not None:
+            headline(f"NDCG@{K}, {row['model']}", ours, beside=peer, theirs=theirs, gap=ends)
     gaps = [
         report.differences(peer).query("model == @family")
         for peer, family in ((peer, f"ours {name}") for peer, name in PAIRS.items())
@@ -332,6 +340,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY", help="some families of the peer")
     arguments = parser.parse_args()
     header(__doc__)
+    if arguments.quick and not arguments.peer and not arguments.lists.exists():
+        with tempfile.TemporaryDirectory() as folder:  # a look: one family of ours beside what is installed
+            for peer, family in (("ours", "ItemKNN"), ("implicit", "Cosine")):
+                try:
+                    write_lists(peer, Path(folder), [family])
+                except ImportError as missing:
+                    left_out(peer, missing)
+            collect(Path(folder))
+        return
     arguments.lists.mkdir(parents=True, exist_ok=True)
     if arguments.peer:
         try:
@@ -340,7 +357,7 @@ def main() -> None:
                 only = only[:1] or [next(iter(PEERS[arguments.peer]()))[0]]
             write_lists(arguments.peer, arguments.lists, only)
         except ImportError as missing:
-            sys.exit(f"{arguments.peer} is not installed here, so it is not run: {missing}")
+            skip(f"{arguments.peer} is not installed here, so it is not run: {missing}")
     else:
         collect(arguments.lists)
 

@@ -9,14 +9,13 @@ reach as the planner reported, and is left out where it would take many minutes.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import resource
 import time
 
 import numpy as np
 import pandas as pd
-from _common import header, options
+from _common import header, headline, options, write
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import omnireco as om
@@ -98,8 +97,15 @@ def main() -> None:
         line["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         table.append(line)
         print(", ".join(f"{k} {v:,.6g}" for k, v in line.items()), flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(table, indent=1))
+        what = f"plan of {len(touches):,} touches"
+        if "highs_cpu" in line:
+            ratio, theirs = line["cpu_ratio_highs_to_plan"], line["highs_cpu"]
+            headline(what, cpu, "CPU s", beside="HiGHS", theirs=theirs, ratio=ratio)
+        else:
+            headline(what, cpu, "CPU s")
+        headline(f"{what}: gap", 100 * line["gap"], "%")
+    if args.json or not args.quick:
+        write("plan", table, path=args.json)
 
 
 if __name__ == "__main__":

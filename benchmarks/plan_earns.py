@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _common import header, options
+from _common import header, headline, options
 
 import omnireco as om
 from omnireco._kernels.packing import fill
@@ -182,6 +182,9 @@ def averaged(name: str, lines: list[dict[str, float]]) -> None:
     text = ", ".join(f"{column} {frame[column].mean():,.4g}" for column in frame)
     error = frame.iloc[:, -2:].std() / np.sqrt(len(frame))
     print(f"{name}: {text}; standard errors {', '.join(f'{e:.2g}' for e in error)}; {len(frame)} worlds", flush=True)
+    for column in frame.columns[-2:]:
+        mean, error = frame[column].mean(), frame[column].std() / np.sqrt(len(frame))
+        headline(f"{name}: {column}", 100 * mean, "%", gap=[mean, mean - 1.96 * error, mean + 1.96 * error])
 
 
 def main() -> None:
@@ -193,6 +196,8 @@ def main() -> None:
     averaged("joint", [joint(seed, n_users) for seed in range(worlds)])
     averaged("fatigue", [tired(seed, n_users) for seed in range(worlds)])
     found = explored(*((300, 40) if args.quick else (1_500, 400)))
+    for name, goal in (("coverage, ips", ">= 0.92"), ("coverage, snips", ">= 0.92"), ("cost of exploring", "")):
+        headline(f"explored plan: {name}", found[name], goal=goal)
     print("exploration: " + ", ".join(f"{name} {number:,.4g}" for name, number in found.items()))
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from _common import header, options
+from _common import header, headline, options
 
 import omnireco as om
 
@@ -178,16 +178,23 @@ def main() -> None:
     made = world(n, 0)
     start, cpu = time.perf_counter(), time.process_time()
     plan, limit, total = planned(made, 0)
-    print(f"{plan}; {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} s of CPU", flush=True)
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    print(f"{plan}; {wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
+    headline(f"plan of a week of {n:,} people", cpu, "CPU s")
     held = plan.holdout.users.ids[plan.holdout.held]
     week = plan.to_frame()
     print(f"{len(week):,} messages to {n:,} people, {int(week['explored'].sum()):,} of them explored")
-    print("violations:", violations(made, week, limit, total, held))
+    broken = violations(made, week, limit, total, held)
+    print("violations:", broken)
+    headline("violations of any rule by the plan", sum(broken.values()), goal="<= 0")
     every, micro = triggered(made, plan, limit, total, 20_000, 0)
     print(
         f"{len(every) - len(week):,} triggered messages accepted beside it, {micro:.0f} microseconds of CPU per answer"
     )
-    print("violations:", violations(made, every, limit, total, held))
+    broken = violations(made, every, limit, total, held)
+    print("violations:", broken)
+    headline("violations with triggered messages beside it", sum(broken.values()), goal="<= 0")
+    headline("one triggered message accepted or not", micro, "CPU us")
 
 
 if __name__ == "__main__":

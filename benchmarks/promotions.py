@@ -17,7 +17,7 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import header, options, write
+from _common import header, headline_of, options, write
 
 import omnireco as om
 
@@ -103,6 +103,10 @@ def main() -> None:
         control = next(name for name in own if name.startswith("everybody"))
         gaps = pd.concat([report.differences("store only 0"), report.differences(control)])
         print(f"\n{model}\n{report.to_frame().round(4).to_string()}\n{gaps.round(4).to_string()}", flush=True)
+        for name in own:
+            if name.startswith("both"):
+                headline_of(report, name, "store only 0", f"NDCG@{K}, {model}, {name}")
+                headline_of(report, name, control, f"NDCG@{K}, {model}, {name}")
         answer["tables"][model] = {"means": report.to_frame().to_dict("records"), "gaps": gaps.to_dict("records")}
     if not asked.quick:
         write("promotions", answer)

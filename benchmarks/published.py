@@ -11,14 +11,12 @@ results/published.json.
 from __future__ import annotations
 
 import itertools
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, write
 
 import omnireco as om
 from omnireco.worlds.published import TABLES
@@ -54,20 +52,28 @@ def tune(folder: Path, name: str) -> None:
     print(f"  best: {best[1]} with {best[0]:.4f} on the held-out pairs", flush=True)
 
 
+def published(done: Any) -> None:
+    """Say the last metric of each model that was published, as a headline."""
+    frame, metric = done.to_frame(), done.columns[-1]
+    theirs = frame[frame["by"] == "published"].set_index("model")[metric]
+    for model, gap in done.gaps().set_index("model")[metric].items():
+        headline(f"{metric}, {model}", theirs[model] + gap, beside="published", theirs=theirs[model], gap=[gap])
+
+
 def main() -> None:
     parser = options(__doc__, quick="the smallest table only")
     parser.add_argument("--tune", action="store_true", help="try the settings of ALS anew, before the tables")
     parser.add_argument("--only", choices=list(TABLES))
     arguments = parser.parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds " + " and ".join(GRIDS))
+    folder = data_folder(*GRIDS)
     found = {}
     for name in [arguments.only] if arguments.only else list(GRIDS)[: 1 if arguments.quick else None]:
         if arguments.tune and name in GRIDS:
-            tune(Path(folder), name)
+            tune(folder, name)
         done = om.worlds.reproduce(name, folder)
         print(f"\n{done}\n\nours minus published\n{done.gaps().round(4).to_string(index=False)}\n", flush=True)
+        published(done)
         found[name] = done.to_frame().to_dict("records")
     if not arguments.quick:
         write("published", found)

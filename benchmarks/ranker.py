@@ -13,15 +13,14 @@ results/ranker.json after every kind of ranker.
 from __future__ import annotations
 
 import dataclasses
-import os
 import resource
-import sys
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline_of, options, own_log, own_span, plainly, write
 
 import omnireco as om
 
@@ -72,7 +71,13 @@ def shuffled(asked: tuple[om.Requests, om.Interactions], seed: int) -> tuple[om.
 
 
 def main() -> None:
-    parser = options(__doc__, quick="logit alone on 200 households, 300 requests of 30 candidates")
+    parser = options(
+        __doc__,
+        quick="logit alone on 200 households, 300 requests of 30 candidates",
+        data="user_id, item_id and timestamp; the last two weeks are the test",
+    )
+    parser.add_argument("--context", nargs="*", default=[], metavar="COLUMN", help="with --data: besides the hour")
+    parser.add_argument("--timezone", default="UTC", help="with --data: of the hour")
     parser.add_argument("--kinds", nargs="+", default=["logit", "lambdamart", "lightgbm"])
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--candidates", type=int, default=100)
@@ -81,13 +86,51 @@ def main() -> None:
     header(__doc__)
     if arguments.quick:
         arguments.kinds, arguments.households, arguments.requests, arguments.candidates = ["logit"], 200, 300, 30
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
-    log, facts, catalog = read(Path(folder), arguments.households)
-    past, later = om.Dataset(log).split(TEST, horizon=f"{DAYS}D")
+    if arguments.data is not None:
+        with plainly(arguments.data):
+            compare(own(arguments.data, arguments.context, arguments.timezone), arguments)
+        return
+    log, facts, catalog = read(data_folder("complete_journey"), arguments.households)
+    span = (pd.Timestamp(LEARN, tz="UTC"), pd.Timestamp(TEST, tz="UTC"), pd.Timedelta(days=DAYS))
+    compare(Asked(log, CONTEXT, ZONE, *span, {"catalog": catalog}, facts), arguments)
+
+
+class Asked(NamedTuple):
+    """What is ranked: a log with its situation, the three instants that part it, and what else is known."""
+
+    log: om.EventLog
+    context: list[str]
+    zone: str
+    learn: pd.Timestamp
+    test: pd.Timestamp
+    horizon: pd.Timedelta
+    known: dict[str, Any]
+    facts: pd.DataFrame | None
+
+
+def own(path: Path, context: list[str], zone: str) -> Asked:
+    """Return one's own log: the order is learned in the weeks before the test, a sixth of a short log each."""
+    needs = ("user_id", "item_id", *context)
+    frame = own_log(path, needs=needs, times=("timestamp",), defaults={"channel": "all", "event": "any"})
+    last, horizon = own_span(frame, days=14, parts=6)
+    try:
+        local = frame["timestamp"].dt.tz_convert(zone)
+    except (KeyError, ValueError):
+        raise SystemExit(f"There is no time zone {zone}. Pass --timezone a name such as America/New_York.") from None
+    frame["hour"] = (local.dt.day_of_week * 24 + local.dt.hour).astype("int64")
+    names = ["hour", *context]
+    columns = ["user_id", "item_id", "channel", "event", "timestamp", *names]
+    log = om.EventLog.from_frame(frame[list(dict.fromkeys(columns))], context=[n for n in names if n != "channel"])
+    return Asked(log, names, zone, last - 2 * horizon, last - horizon, horizon, {}, None)
+
+
+def compare(what: Asked, arguments: Any) -> None:
+    """Fit each kind of ranker, with its context, with that of others and without, and print what it earns."""
+    log, context_names = what.log, what.context
+    past, later = om.Dataset(log).split(what.test, horizon=what.horizon)
     train, test = past.events, later.events
-    learn = om.Requests.from_log(train.between(LEARN, TEST), context=CONTEXT)
-    final = om.Requests.from_log(test, context=CONTEXT, per_user=1)
+    learn = om.Requests.from_log(train.between(what.learn, what.test), context=context_names)
+    final = om.Requests.from_log(test, context=context_names, per_user=1)
     print(f"{train}; {final.requests}; split {om.data.fingerprint(train, test)}", flush=True)
     again = om.Weights(half_life="60D")
     lists, costs = {}, {}
@@ -102,25 +145,25 @@ def main() -> None:
         "exclude_seen": False,
         "n_candidates": arguments.candidates,
         "n_requests": arguments.requests,
-        "requests_from": LEARN,
-        "timezone": ZONE,
+        "requests_from": what.learn,
+        "timezone": what.zone,
     }
     pairs: dict[str, dict[str, object]] = {}
     for kind in arguments.kinds:
         for name, context, teach, ask in (
             (f"{kind}, no context", [], learn, final),
-            (f"{kind}, shuffled", CONTEXT, shuffled(learn, 1), shuffled(final, 2)),
-            (f"{kind}, context", CONTEXT, learn, final),
+            (f"{kind}, shuffled", context_names, shuffled(learn, 1), shuffled(final, 2)),
+            (f"{kind}, context", context_names, learn, final),
         ):
             if not context and kind != arguments.kinds[0]:
                 continue
-            shown = [facts] if context else []
+            shown = [what.facts] if context and what.facts is not None else []
             ranker = om.Ranker(**base, context=context, ranker=kind)
             wall, cpu = perf_counter(), process_time()
-            model = ranker.fit(om.Dataset(train, catalog=catalog, facts=shown, asked=teach))
+            model = ranker.fit(om.Dataset(train, **what.known, facts=shown, asked=teach))
             fitted = perf_counter() - wall, process_time() - cpu
             wall, cpu = perf_counter(), process_time()
-            lists[name] = model.recommend(ask.requests.on(om.Dataset(log, catalog=catalog, facts=shown)), k=K)
+            lists[name] = model.recommend(ask.requests.on(om.Dataset(log, **what.known, facts=shown)), k=K)
             asked = perf_counter() - wall, process_time() - cpu
             costs[name] = {
                 "fit s": fitted[0],
@@ -138,10 +181,12 @@ def main() -> None:
             row = found[(found["model"] == f"{kind}, context") & (found["metric"] == "ndcg")]
             pairs[f"{kind}, context less {against}"] = row.iloc[0].to_dict()
             print(f"  {kind}, context less {against}: {row.to_string(header=False, index=False)}", flush=True)
+        for against in ("BuyAgain", f"{kind}, shuffled"):
+            headline_of(report, f"{kind}, context", against, f"NDCG@{K}, {kind}, context")
         table = report.to_frame()
         print(table[table["metric"] == "ndcg"].to_string(), flush=True)
         result = {"metrics": table.to_dict("records"), "differences": pairs, "costs": costs}
-        if not arguments.quick:
+        if not arguments.quick and arguments.data is None:
             write("ranker", result, default=float)
 
 

@@ -11,14 +11,11 @@ interval (at least one day ahead). Intervals over households. Writes results/ref
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from time import process_time
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, own_log, own_span, plainly, write
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -34,11 +31,16 @@ def over_people(values: pd.Series, people: pd.Series) -> tuple[float, float, flo
 
 
 def main() -> None:
-    asked = options(__doc__, quick="300 drawn households").parse_args()
+    data = "user_id, item_id and timestamp of purchases; the last 90 days, or the last quarter, are the test"
+    asked = options(__doc__, quick="300 drawn households", data=data).parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
-    place = Path(folder) / "complete_journey"
+    if asked.data is not None:
+        frame = own_log(asked.data, times=("timestamp",))[["user_id", "item_id", "timestamp"]]
+        last, horizon = own_span(frame, days=DAYS)
+        with plainly(asked.data):
+            compare(frame.drop_duplicates().assign(channel="all", event="purchase"), last - horizon, horizon)
+        return
+    place = data_folder("complete_journey") / "complete_journey"
     rows = pd.read_parquet(
         place / "transactions.parquet", columns=["household_id", "product_id", "transaction_timestamp"]
     )
@@ -50,13 +52,20 @@ def main() -> None:
     if asked.quick:
         some = np.random.default_rng(0).choice(rows["user_id"].unique(), 300, replace=False)
         rows = rows[rows["user_id"].isin(some)]
-    past, later = om.Dataset(om.EventLog.from_frame(rows)).split(CUT, horizon=f"{DAYS}D")
+    result = compare(rows, pd.Timestamp(CUT, tz="UTC"), pd.Timedelta(days=DAYS))
+    if not asked.quick:
+        write("refills", result)
+
+
+def compare(rows: pd.DataFrame, cut: pd.Timestamp, horizon: pd.Timedelta) -> dict[str, object]:
+    """Return calibration and error on what was bought in a horizon after a cut, beside the item's median."""
+    past, later = om.Dataset(om.EventLog.from_frame(rows)).split(cut, horizon=horizon)
     train, test = past.events, later.events
     start = process_time()
     model = om.journeys.Refills().fit(past)
-    due = model.due(past.requests(at=CUT))
+    due = model.due(past.requests(at=cut))
     seconds = process_time() - start
-    cut, end = pd.Timestamp(CUT, tz="UTC"), pd.Timestamp(CUT, tz="UTC") + pd.Timedelta(days=DAYS)
+    end = cut + horizon
     first = test.to_frame().groupby(["user_id", "item_id"], as_index=False)["timestamp"].min()
     due = due.merge(first, on=["user_id", "item_id"], how="left")
     window = due["timestamp"].notna() & (due["timestamp"] < cut + pd.Timedelta("7D"))
@@ -69,6 +78,8 @@ def main() -> None:
     }
     due = due[(due["purchases"] >= 3) & (due["last_at"] >= cut - pd.Timedelta("60D"))]
     came = due["timestamp"].notna()
+    if came.sum() < 2:
+        raise SystemExit("Fewer than two pairs of three purchases come back after the cut: nothing can be judged.")
     inside = came & (due["timestamp"] >= due["low_at"]) & (due["timestamp"] <= due["high_at"])
     ended = due["high_at"] < end
     result["coverage of 80 %, of those who came back"] = over_people(
@@ -93,8 +104,12 @@ def main() -> None:
     result["days off, item median"] = over_people(np.abs(actual - np.maximum(simple, 1.0)), seen["user_id"])
     for name, value in result.items():
         print(f"{name}: {value}")
-    if not asked.quick:
-        write("refills", result)
+    error, theirs = result["error, refills"][0], result["error, item median"][0]
+    gap = result["error, refills less median"]
+    headline("when it is bought again, log error", error, beside="the item's median", theirs=theirs, gap=gap)
+    headline("coverage of 80 % intervals, who came back", result["coverage of 80 %, of those who came back"][0])
+    headline("calibration error of the next 7 days", result["calibration error"])
+    return result
 
 
 if __name__ == "__main__":

@@ -27,10 +27,7 @@ results/send_time.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -38,6 +35,8 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 from _clock_worlds import CLOCK_WORLDS, judge
+from _common import header, headline, left_out, own_log, plainly, write
+from _common import options as options_of
 from scipy import stats
 from scipy.special import gammaln
 
@@ -305,18 +304,28 @@ def posterior_reading(counts: np.ndarray, observed: Observed, reading_like: obje
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(
+        __doc__,
+        quick="3 seeds, 400 people, 8,000 messages",
+        data="user_id, channel, sent_at, responded_at, and timezone if you know it; the last fifth is foreseen",
+    )
+    parser.add_argument("--events", type=Path, metavar="FILE", help="with --data: a log of events of the same people")
     parser.add_argument("--cut", type=float, default=0.8)
     parser.add_argument("--world", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--people", type=int, default=200, help="in each of the ten worlds")
     parser.add_argument("--messages", type=int, default=24_000, help="in each of the ten worlds")
     parser.add_argument("--worlds", action="store_true", help="the ten worlds only")
-    parser.add_argument("--quick", action="store_true", help="small: 3 seeds, 400 people, 8,000 messages")
     options = parser.parse_args()
     if options.quick:
         options.world, options.seeds, options.people, options.messages = 400, 3, 120, 8_000
     pd.set_option("display.width", 200, "display.float_format", "{:.4f}".format, "display.max_columns", 20)
+    machine = header(__doc__)
+    if options.data is not None:
+        if options.events is None:
+            parser.error("--data holds messages; pass --events FILE too, a log with user_id and timestamp")
+        own_messages(options.data, options.events, options.cut)
+        return
     value, fifths = clock_worlds(options.people, options.messages, options.seeds)
     print(
         f"ten worlds of {options.people:,} people and {options.messages:,} messages, {options.seeds} seeds\n"
@@ -325,9 +334,10 @@ def main() -> None:
     )
     worlds = {"worlds": value.to_dict("records"), "fifths": fifths.astype(str).to_dict("records")}
     if options.worlds:
-        _write("send_time_worlds.json", worlds)
+        if not options.quick:
+            write("send_time_worlds", worlds)
         return
-    results: dict[str, object] = {"machine": platform.processor() or platform.machine(), "cpus": os.cpu_count()}
+    results: dict[str, object] = {"machine": machine}
     folder = os.environ.get("OMNIRECO_DATA")
     if folder:
         for name, load in (("commits", commits), ("purchases", purchases)):
@@ -337,20 +347,66 @@ def main() -> None:
             )
             results[name] = table.to_dict("records")
     else:
-        print("OMNIRECO_DATA is not set: the tables on real logs are skipped")
+        left_out("tables on real logs", "OMNIRECO_DATA is not set")
     gap = gaps(options.world, options.seeds)
     print(f"\nsimulated worlds of {options.world:,} people, {options.seeds} seeds\n{gap.to_string(index=False)}")
     later = later_fifths(options.world, options.seeds)
     print(f"\nforeseen / seen in the four weeks after the log, by fifths\n{later.to_string(index=False)}")
+    shares = gap.set_index(["world", "channel", "hour chosen by"])
+    for world, channel in gap[["world", "channel"]].drop_duplicates().itertuples(index=False):
+        ours, best = (shares.loc[(world, channel, who)] for who in ("omnireco", "oracle: the true model"))
+        what = f"share of the gap to the best hour, {world}, {channel}"
+        headline(what, ours["share"], beside="the true model", theirs=best["share"])
     parts = {"gap": gap.to_dict("records"), "later": later.to_dict("records")}
-    _write("send_time.json", results | worlds | parts)
+    if not options.quick:
+        write("send_time", results | worlds | parts)
 
 
-def _write(name: str, results: dict[str, object]) -> None:
-    """Write results beside this script."""
-    target = Path(__file__).parent / "results" / name
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(results, indent=1))
+def own_messages(path: Path, events: Path, share: float) -> None:
+    """Learn from the first part of a log of messages, and foresee whether the others are answered."""
+    frame = own_log(path, needs=("user_id", "channel", "sent_at"), times=("sent_at", "responded_at"))
+    columns = ["user_id", "channel", "sent_at", "responded_at"]
+    stand_ins = {"item_id": "any", "channel": "all", "event": "visit"}
+    visits = own_log(events, needs=("user_id",), times=("timestamp",), defaults=stand_ins)
+    with plainly(events):
+        log = om.EventLog.from_frame(visits[["user_id", "item_id", "channel", "event", "timestamp"]], itemless="keep")
+    with plainly(path):
+        sent = om.MessageLog.from_frame(frame[columns])
+        audience = None
+        if "timezone" in frame:
+            people = frame.drop_duplicates("user_id", keep="last")[["user_id", "timezone"]]
+            consents = {f"consent_{channel}": True for channel in frame["channel"].unique()}
+            audience = om.Audience.from_frame(people.assign(**consents))
+        data = om.Dataset(log, messages=sent, audience=audience)
+        cut = frame["sent_at"].quantile(share).floor("s")
+        past, end = data.before(cut), frame["sent_at"].max() - pd.Timedelta("1D")  # answers within a day are seen
+        later = frame[(frame["sent_at"] >= cut) & (frame["sent_at"] < end)]
+        later = later[later["channel"].isin(past.messages.channels.ids)]
+        if later.empty:
+            raise SystemExit(f"{path.name}: no message is younger than {cut:%Y-%m-%d %H:%M} and older than a day.")
+        model = om.SendTime().fit(past)
+        print(model)
+        touches = om.data.Touches.of(
+            past, later["user_id"].to_numpy(), channel=later["channel"].to_numpy(), at=later["sent_at"]
+        )
+        foreseen = model.probability(touches)
+    back = later["responded_at"] - later["sent_at"]
+    seen = (back.notna() & (back <= pd.Timedelta("1D"))).to_numpy(float)
+    usual = (frame.loc[frame["sent_at"] < cut, "responded_at"] < cut).mean()
+    fifths = np.array_split(np.argsort(foreseen, kind="stable"), 5)
+    table = pd.DataFrame(
+        [(len(k), foreseen[k].mean(), seen[k].mean()) for k in fifths if len(k)],
+        columns=["messages", "foreseen", "seen"],
+    )
+    print(f"\n{len(later):,} messages sent from {cut:%Y-%m-%d} on, by fifths of what was foreseen\n{table}")
+    chance, common = np.clip(foreseen, 1e-6, 1 - 1e-6), np.clip(usual, 1e-6, 1 - 1e-6)
+    loss, base = (-(seen * np.log(p) + (1 - seen) * np.log(1 - p)) for p in (chance, np.full(seen.size, common)))
+    loss, base = (pd.Series(one).groupby(later["user_id"].to_numpy()).mean().to_numpy() for one in (loss, base))
+    gain = base - loss
+    draws = np.random.default_rng(0).choice(gain, (2000, gain.size)).mean(axis=1)
+    gap = [gain.mean(), *np.quantile(draws, [0.025, 0.975])]
+    what, beside = "log loss of later messages, mean of people, nats", "the share answered before"
+    headline(what, loss.mean(), beside=beside, theirs=base.mean(), gap=gap, goal="> 0")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ per person and hour of the week, the peak of the allowed hours; no sessions, no 
 are wall clock and CPU; memory is the most that the process held beyond the events, sampled 100 times a second.
 """
 
-import argparse
-import json
 import os
-import platform
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _common import header, headline, write
+from _common import options as options_of
 
 import omnireco as om
 from omnireco.data.clock import clock_changes
@@ -201,13 +199,15 @@ def resident() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, quick="20,000 people")
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--events-each", type=int, default=50)
     parser.add_argument("--messages-each", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
+    machine = header(__doc__)
+    options.people = 20_000 if options.quick else options.people
     small = world(5_000, 200_000)
     omnireco(*small, messages(*small, 50_000), options.threads)  # compiles, once per machine
     log, audience = world(options.people, options.people * options.events_each)
@@ -231,17 +231,20 @@ def main() -> None:
     latency = one_person()
     print(f"\none person\n{latency.round(3).to_string()}")
     result = {
-        "machine": platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
+        "machine": machine,
         "people": options.people,
         "events": len(log),
         "stages": seconds.to_dict("index"),
         "runs": table.to_dict("index"),
         "one_person_ms": {" ".join(name): row for name, row in latency.to_dict("index").items()},
     }
-    target = Path(__file__).parent / "results" / "send_time_million.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=1))
+    ours, peer, what = table.loc["omnireco"], table.loc["numpy histogram"], f"best slots of {answered:,} people"
+    headline(
+        what, ours["wall"], "s", beside="a numpy histogram", theirs=peer["wall"], ratio=peer["wall"] / ours["wall"]
+    )
+    headline(f"{what}: CPU", ours["cpu"], "CPU s")
+    if not options.quick:
+        write("send_time_million", result)
 
 
 if __name__ == "__main__":

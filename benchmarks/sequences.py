@@ -16,13 +16,11 @@ item of the same people.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from time import process_time
 
 import numpy as np
-from _common import header, options
+from _common import data_folder, header, headline, headline_of, options, own_log, plainly
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -77,6 +75,31 @@ def sessions(folder: Path) -> None:
     (RESULTS / "sequences_sessions.json").write_text(json.dumps(rows, indent=1))
 
 
+def own(path: Path) -> None:
+    """Print who finds the last item of each person, where it is new to them, from all that came before it."""
+    frame = own_log(path, times=("timestamp",), defaults={"channel": "all", "event": "view"})
+    frame = frame[["user_id", "item_id", "channel", "event", "timestamp"]].sort_values("timestamp", kind="stable")
+    last = ~frame.duplicated("user_id", keep="last")
+    truth = frame[last & ~frame.duplicated(["user_id", "item_id"])]
+    train = om.Dataset(om.EventLog.from_frame(frame[~last]))
+    known = np.isin(truth["user_id"], train.users.ids) & np.isin(truth["item_id"], train.events.items.ids)
+    truth = truth.loc[known, ["user_id", "item_id"]]
+    if truth.empty:
+        raise SystemExit(f"{path.name}: nobody's last item is new to them and known from others.")
+    rows = {
+        "NextItem": om.models.NextItem(),
+        "SessionKNN": om.models.SessionKNN(gap="100000D", half_life=None),
+        "EASE": om.EASE(),
+        "Popularity": om.Popularity(),
+    }
+    asked = train.requests(truth["user_id"].to_numpy())
+    lists = {name: one.fit(train).recommend(asked, k=10) for name, one in rows.items()}
+    report = om.evaluate(lists, truth, k=10, metrics=[om.ndcg, om.recall])
+    print(report.to_frame().round(4).to_string(index=False))
+    for name in ("SessionKNN", "EASE", "Popularity"):
+        headline_of(report, "NextItem", name, "NDCG@10, NextItem, the last item")
+
+
 def summary(values: np.ndarray) -> dict[str, float]:
     """Return the means of (hit, NDCG) over people, with 95 % intervals."""
     low, high = percentile_interval(resampled_means(values, n_draws=1000, seed=0), 0.95)
@@ -89,20 +112,30 @@ def summary(values: np.ndarray) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="the mix is not tuned; nothing is written")
+    parser = options(__doc__, quick="NextItem alone", data="user_id, item_id and timestamp")
     parser.add_argument("--tune", action="store_true", help="print mixes on the last but one item, choose none by hand")
     parser.add_argument("--sessions", action="store_true", help="SessionKNN beside NextItem, nothing else")
     arguments = parser.parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit(f"Set OMNIRECO_DATA to the folder that holds {NAME}")
+    if arguments.data is not None:
+        with plainly(arguments.data):
+            own(arguments.data)
+        return
+    folder = data_folder(NAME)
     if arguments.sessions:
-        sessions(Path(folder))
+        sessions(folder)
         return
     if arguments.tune and not arguments.quick:
-        tune(Path(folder))
-    done = om.worlds.reproduce(NAME, folder)
+        tune(folder)
+    done = om.worlds.reproduce(NAME, folder, models=["NextItem"] if arguments.quick else None)
     print(done)
+    frame, metric = done.to_frame(), done.columns[-1]
+    best = frame.sort_values(metric).groupby("by").tail(1).set_index("by")
+    if "published" in best.index:
+        ours, theirs = best.loc["ours"], best.loc["published"]
+        gap = [ours[metric] - theirs[metric], ours["low"] - theirs[metric], ours["high"] - theirs[metric]]
+        what, beside = f"{metric}, {ours['model']}", f"{theirs['model']}, published"
+        headline(what, ours[metric], beside=beside, theirs=theirs[metric], gap=gap)
     if arguments.quick:
         return
     RESULTS.mkdir(exist_ok=True)

@@ -10,14 +10,12 @@ September 2016 to February 2017; intervals are paired with SessionKNN, by person
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, options, write
+from _common import data_folder, header, headline, options, own_log, own_span, plainly, write
 from deskdrop import REPORTED, TUNED, K, earned, interval, read
 
 import omnireco as om
@@ -77,16 +75,44 @@ def rows_of() -> dict[str, list[Any]]:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="every twentieth day")
+    parser = options(
+        __doc__, quick="every twentieth day", data="user_id, item_id and timestamp; the last quarter is reported"
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth day only")
     arguments = parser.parse_args()
     header(__doc__)
-    if not (folder := os.environ.get("OMNIRECO_DATA")):
-        sys.exit("Set OMNIRECO_DATA to the folder that holds deskdrop_articles")
-    frame = read(Path(folder))
+    step = 20 if arguments.quick and arguments.data is None else arguments.every
+    if arguments.data is not None:
+        with plainly(arguments.data):
+            compare(*own(arguments.data, step), step=step, keep=False)
+        return
+    frame = read(data_folder("deskdrop_articles"))
     whole = om.Dataset(om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC"))))
-    step = 20 if arguments.quick else arguments.every
     choosing, reporting = days_of(frame, *TUNED, 3 * step), days_of(frame, *REPORTED, step)
+    compare(whole, choosing, reporting, step=step, keep=not arguments.quick)
+
+
+Days = list[tuple[pd.Timestamp, pd.DataFrame]]
+
+
+def own(path: Path, step: int) -> tuple[om.Dataset, Days, Days]:
+    """Return one's own log, the days that choose (those of its third quarter) and those that are reported."""
+    frame = own_log(path, times=("timestamp",), defaults={"channel": "all", "event": "view"})
+    frame = frame[["user_id", "item_id", "channel", "event", "timestamp"]]
+    whole, (last, part) = om.Dataset(om.EventLog.from_frame(frame)), own_span(frame, days=90)
+    plain = frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None))
+    first, middle, stop = ((last - n * part).tz_localize(None) for n in (2, 1, 0))
+    parts = days_of(plain, str(first), str(middle), step), days_of(plain, str(middle), str(stop), step)
+    if not all(parts):
+        raise SystemExit(
+            f"{path.name}: no day of the last {2 * part} has somebody who opens two items, the later one new to them "
+            f"and older than a day. A longer log is needed."
+        )
+    return whole, *parts
+
+
+def compare(whole: om.Dataset, choosing: Days, reporting: Days, *, step: int, keep: bool) -> None:
+    """Choose each row's setting on the days that choose, and print what it earns on those reported."""
     values, table = {}, []
     for name, settings in rows_of().items():
         means = [0.0] if len(settings) == 1 else [float(run(one, whole, choosing).mean()) for one in settings]
@@ -98,7 +124,11 @@ def main() -> None:
                 row[f"over {other}"] = "{:+.4f} {:+.4f}".format(*interval((values[name] - values[other]).to_numpy()))
         table.append(row | {"setting": repr(best), "chosen of": [round(mean, 4) for mean in means]})
         print(table[-1], flush=True)
-        if not arguments.quick:
+        if "over SessionKNN" in row:
+            base = float(values["SessionKNN"].mean())
+            gap = [row["ndcg"] - base, *map(float, row["over SessionKNN"].split())]
+            headline(f"NDCG@{K}, {name}", row["ndcg"], beside="SessionKNN", theirs=base, gap=gap)
+        if keep:
             write("sessions", {"every": step, "rows": table})
 
 

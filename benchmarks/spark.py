@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from _common import header, options
+from _common import header, headline, options, skip
 
 import omnireco as om
 from omnireco.spark.lists import answering
@@ -122,6 +122,7 @@ def lists(spark: Any, sizes: tuple[int, ...], cores: int) -> None:
             f"{n:>12,} {wall:>8.1f} {cpu:>8.1f} {rate:>14,.0f} {rows / cpu:>12,.0f} {found['peak'].max():>12,.0f}",
             flush=True,
         )
+    headline(f"lists for {sizes[-1]:,} people", rate, "people/s/core")
     print(f"extrapolated: 50,000,000 people at {rate:,.0f} a second and core are {5e7 / rate / 3600:.2f} core hours")
 
 
@@ -159,6 +160,8 @@ def plans(spark: Any, sizes: tuple[int, ...]) -> None:
             f"{many.value:>13.2f}{many.optimality_gap:>13.1e}{second:>13.1f}   {many.passes} passes",
             flush=True,
         )
+        gap, one_gap = 100 * many.optimality_gap, 100 * one.optimality_gap
+        headline(f"plan of {m:,} touches: gap", gap, "%", beside="one machine", theirs=one_gap)
 
 
 def main() -> None:
@@ -168,8 +171,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     asked = parser.parse_args()
     if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
-        print("skipped: this needs PySpark (pip install 'omnireco[spark]') and Java")
-        return
+        skip("this needs PySpark (pip install 'omnireco[spark]') and Java")
     header(__doc__ or "")
     spark = session(asked.cores)
     sizes = tuple(asked.people or (SIZES[:1] if asked.quick else SIZES))

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from _common import header, options, own_log, write
+from _common import data_folder, header, headline, headline_of, left_out, options, own_log, write
 
 import omnireco as om
 
@@ -58,10 +56,13 @@ def report(lists: dict[str, om.Recommendations], truth: Any, k: int, against: st
     found = om.evaluate(lists, truth, k=k, metrics=[om.ndcg, om.recall])
     print(found.to_frame().round(4).to_string(index=False))
     print(found.differences(against).round(4).to_string(index=False), flush=True)
+    for name in lists:
+        if name != against:
+            headline_of(found, name, against, f"NDCG@{k}, {name}")
 
 
 def films(quick: bool) -> None:
-    pairs = pd.read_parquet(Path(os.environ["OMNIRECO_DATA"]) / "movielens_1m_m1" / "interactions.parquet")
+    pairs = pd.read_parquet(data_folder("movielens_1m_m1") / "movielens_1m_m1" / "interactions.parquet")
     train, test = (pairs[pairs["split"] == side] for side in ("train", "test"))
     x = om.Interactions.from_frame(train[["user_id", "item_id"]], binary=True)
     rows = {"all": om.EASE()} | {f"{n} neighbors": om.EASE(neighbors=n) for n in ((50,) if quick else (50, 100))}
@@ -121,6 +122,11 @@ def at_scale(asked: argparse.Namespace) -> None:
         rows.append(json.loads(lines[-1]) if done.returncode == 0 else {"model": name, "failed": done.returncode})
         print("  " + "  ".join(f"{k} {v:,.2f}" if isinstance(v, float) else f"{v}" for k, v in rows[-1].items()))
         sys.stdout.flush()
+        if "fit_cpu_s" in rows[-1]:
+            headline(f"{name}, {people:,} people: fit", rows[-1]["fit_cpu_s"], "CPU s")
+            headline(f"{name}, {people:,} people: peak", rows[-1]["peak_gib"], "GiB")
+        else:
+            left_out(name, rows[-1].get("refused", "its process failed"))
     if not asked.quick:
         write("sparse", {"machine": found, "people": people, "rows": rows})
 

@@ -12,16 +12,14 @@ for all, by effects out of fold. Speed: CPU seconds. Writes results/uplift.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from _common import header, headline, left_out, options, write
 
 import omnireco as om
 
@@ -43,6 +41,9 @@ def hillstrom(folder: Path, peer: str | None, export: str | None) -> Found:
             test, {"two mails": model.policy()}, against="Mens E-Mail", predicted=model.outcomes
         )
         found[outcome] = [table.to_dict("records") for table in (model.average().table, value.table)]
+        row = value.table.query("arm == 'two mails'").iloc[0]
+        gap = [row["effect"], row["low"], row["high"]]
+        headline(f"policy of two mails, {outcome} a person", row["value"], beside="one mail for all", gap=gap)
         print(outcome, model.average().table.round(4), value.table.round(4), sep="\n")
     frame = frame[frame["segment"] != "Mens E-Mail"].reset_index(drop=True)
     even = {"Womens E-Mail": 0.5, "No E-Mail": 0.5}
@@ -66,6 +67,11 @@ def hillstrom(folder: Path, peer: str | None, export: str | None) -> Found:
         rows.append((name, *(f"{value:.5f}" for value in (curve.value[0], curve.low[0], curve.high[0])),
                      f"{curve.value[1]:.5f}", *(f"{value:+.5f}" for value in paired)))  # fmt: skip
     print(pd.DataFrame(rows, columns=["scores", "qini", "low", "high", "auuc", "dr - this", "low", "high"]))
+    headline(
+        "Qini of visits, dr",
+        curves["dr"].value[0],
+        gap=[curves["dr"].value[0], curves["dr"].low[0], curves["dr"].high[0]],
+    )
     found["curves"] = rows
     return found
 
@@ -129,15 +135,16 @@ def speed(quick: bool) -> Found:
             om.causal.budget_path(rewards, test, costs=costs)
         found[name] = process_time() - start
         print(f"{name}, {n:,} rows: {found[name]:.1f} CPU seconds")
+        headline(f"{name}, {n:,} rows", found[name], "CPU s")
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="speed on a tenth of the rows")
+    parser = options(__doc__, quick="speed on a tenth of the rows")
     parser.add_argument("--peer", help="an .npz of another package's scores of the test half")
     parser.add_argument("--export", help="where to write the rows for another package")
     asked = parser.parse_args()
+    header(__doc__)
     result: Found = {"speed": speed(asked.quick)}
     if folder := os.environ.get("OMNIRECO_DATA"):
         place = Path(folder)
@@ -147,10 +154,9 @@ def main() -> None:
             "starbucks": starbucks(place),
         }
     else:
-        print("Set OMNIRECO_DATA to the folder that holds hillstrom_email for the rest", file=sys.stderr)
-    out = Path(__file__).parent / "results" / "uplift.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=2, default=float) + "\n")
+        left_out("three real experiments", "OMNIRECO_DATA is not set")
+    if not asked.quick:
+        write("uplift", result, default=float)
 
 
 if __name__ == "__main__":

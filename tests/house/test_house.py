@@ -263,7 +263,6 @@ def test_nothing_names_a_machine():
 
 
 BENCHMARKS = sorted((PROJECT / "benchmarks").glob("[a-z]*.py"))
-WITHOUT_QUICK = {"send_time", "send_time_million"}  # each prints one table of a size that is asked for
 
 
 def benchmark(script, *options):
@@ -284,7 +283,7 @@ def test_a_benchmark_answers_help(script):
     """Nothing is measured, and a reader learns what it shows and how to have a quick look."""
     shown = benchmark(script, "--help")
     assert "usage:" in shown
-    assert "--quick" in shown or script.stem in WITHOUT_QUICK
+    assert "--quick" in shown
 
 
 @pytest.mark.slow
@@ -297,7 +296,22 @@ def test_a_quick_look_prints_the_machine_and_no_gates(name):
     assert "gate" not in shown
 
 
-def test_every_benchmark_has_its_row_in_the_readme():
+BENCHMARK_ROWS = re.compile(r"^\| `(\w+)\.py` \|(.*)\|$", re.MULTILINE)
+
+
+def test_every_benchmark_has_one_row_in_the_readme_and_every_row_its_script():
     text = (PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `(\w+)\.py`", text, re.MULTILINE))
-    assert named >= {path.stem for path in BENCHMARKS}
+    parts = text.partition("## What each shows")[2].split("\n### ")[1:]
+    named = [[name for name, _ in BENCHMARK_ROWS.findall(part)] for part in parts]
+    assert all(names == sorted(names) for names in named), "the rows of a group are in the order of their names"
+    assert sorted(name for names in named for name in names) == [path.stem for path in BENCHMARKS]
+
+
+@pytest.mark.parametrize("script", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_benchmark_says_its_headline_numbers_and_its_row_whether_it_takes_a_log(script):
+    code = script.read_text(encoding="utf-8")
+    assert re.search(r"\bheadline(_of)?\(", code), "nothing of it is on the page of make bench"
+    assert 'sys.exit(f"Set' not in code, "say data_folder(...), so that it is skipped and has not failed"
+    rows = dict(BENCHMARK_ROWS.findall((PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")))
+    takes = re.search(r"options(_of)?\([^)]*\bdata=", code) is not None
+    assert takes == bool(rows[script.stem].split("|")[-1].strip()), "the column 'own log' and --data differ"
