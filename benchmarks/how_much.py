@@ -2,9 +2,9 @@
 
     python benchmarks/how_much.py
 
-Complete Journey (product types), the four weeks before 2018 as truth, NDCG@10 against `Popularity` fitted on the same rows, in
-pairs with 95 % intervals. First the last N weeks before the cut, everybody; then all weeks of N households drawn at random,
-asked for 500 others that no model was fitted on. Settings are the defaults.
+Complete Journey (product types), the four weeks before 2018 as truth, NDCG@10 against `Popularity` fitted on the same
+rows, in pairs with 95 % intervals. First the last N weeks before the cut, everybody; then all weeks of N households
+drawn at random, asked for 500 others that no model was fitted on. Settings are the defaults.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def test_rows_kept_and_dropped_are_all_the_rows():
     assert raw.iloc[log.quality.dropped].index.tolist() == [1, 2]
 
 
-def test_a_thompson_propensity_sums_to_one_and_a_bandit_learns_the_better_arms():
-    """explanation/bandits.md: the shares shown are chances, and the bandit ends near the best."""
+def test_propensities_of_thompson_sampling_are_chances_and_the_best_arm_has_the_largest():
+    """explanation/bandits.md."""
     propensity = om.choices.thompson_propensities([[0.0, 0.0, 1.0]], [[1.0, 1.0, 1.0]])
     np.testing.assert_allclose(propensity.sum(axis=1), 1.0, rtol=1e-12)
     assert propensity.argmax() == 2
