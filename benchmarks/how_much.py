@@ -25,8 +25,7 @@ def row(amount: str, past: om.Dataset, asked: om.Dataset, later: om.EventLog, *,
         del models["buy again"]
     wanted = later if again else fresh(asked, later)
     lists = {
-        name: model.fit(past).recommend(asked.requests(), k=K, exclude_seen=not again)
-        for name, model in models.items()
+        name: model.fit(past).recommend(asked.requests(), k=K, exclude_seen=not again) for name, model in models.items()
     }
     report = om.evaluate(lists, wanted, k=K, metrics=[om.ndcg])
     base = report.to_frame().set_index("model").loc["popular"]
