@@ -283,6 +283,12 @@ class Live:
         at : datetime, date or str
         idle : str or timedelta
             What was touched so recently is left out; nothing by default.
+
+        Returns
+        -------
+        tuple of Resumed
+            ``(item_id, channel, begun_at, last_at, touches, position)``: ``channel`` is where it was begun, and with
+            ``Rules(position="watch")`` the position is the value of the last such event since, on any channel.
         """
         now = check_instant(at, "at")
         person = self._of(user, now, "resume")
@@ -290,6 +296,8 @@ class Live:
         if not any(one.event == self.rules.begun for one in past):
             return ()
         log = log_of(person.user, past, ((), ()))
+        step = self.rules.position
+        known = any(one.event == step and one.value is not None for one in past)
         found = unfinished(
             Dataset(log, end=at),
             at=at,
@@ -297,10 +305,13 @@ class Live:
             finished=self.rules.finished,
             within=self.rules.within,
             idle="1us" if isinstance(idle, str) and idle == "0s" else idle,
+            position=step if known else None,
             missing="ignore",
         )
         names = ("item_id", "channel", "begun_at", "last_at", "touches")
-        return tuple(Resumed(*row) for row in zip(*(found[name] for name in names), strict=True))
+        reached = found["position"].tolist() if known else [np.nan] * len(found)
+        where = (None if np.isnan(place) else place for place in reached)
+        return tuple(Resumed(*row) for row in zip(*(found[name] for name in names), where, strict=True))
 
     def state(self, user: Any, *, at: Any) -> State:
         """Return what is known of one person at an instant."""
