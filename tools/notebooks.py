@@ -1,6 +1,7 @@
 """Run every notebook's script and write the .ipynb that shows its outputs.
 
     python tools/notebooks.py            # make notebooks
+    python tools/notebooks.py send-time  # one of them, by name
     python tools/notebooks.py --check    # in CI: run them, and see that the stored ones have the same cells
 
 A notebook is a percent-format script; the .ipynb beside it is made from it and never edited by hand.
@@ -46,15 +47,19 @@ def sources(notebook) -> list[tuple[str, str]]:
     return [(cell["cell_type"], cell["source"]) for cell in notebook.cells]
 
 
-def main(check: bool) -> None:
-    """Run all scripts."""
+def main(check: bool, names: list[str]) -> None:
+    """Run all scripts, or those named."""
     missing = [name for name in ("jupytext", "nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
     if missing:
         print(f"skipped: notebooks need {', '.join(missing)}. Install them: pip install -e '.[dev]'")
         return
     import nbformat
 
+    if unknown := sorted(set(names) - {script.stem for script in FOLDER.glob("*.py")}):
+        raise SystemExit(f"no notebook is named {', '.join(unknown)}: see {FOLDER.name}/.")
     for script in sorted(FOLDER.glob("*.py")):
+        if names and script.stem not in names:
+            continue
         target = script.with_suffix(".ipynb")
         notebook = execute(script)
         if not check:
@@ -65,4 +70,4 @@ def main(check: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(check="--check" in sys.argv[1:])
+    main(check="--check" in sys.argv[1:], names=[word for word in sys.argv[1:] if not word.startswith("-")])

@@ -277,6 +277,8 @@ class Live:
     def resume(self, user: Any, *, at: Any, idle: Any = "0s") -> tuple[Resumed, ...]:
         """Return what one person began and did not finish, on whatever device, the latest first.
 
+        What they dislike is left out.
+
         Parameters
         ----------
         user : id
@@ -308,6 +310,8 @@ class Live:
             position=step if known else None,
             missing="ignore",
         )
+        barred = {item for item, liked in person.opinions(now).items() if not liked}
+        found = found[~found["item_id"].isin(list(barred))]
         names = ("item_id", "channel", "begun_at", "last_at", "touches")
         reached = found["position"].tolist() if known else [np.nan] * len(found)
         where = (None if np.isnan(place) else place for place in reached)
