@@ -284,7 +284,7 @@ def test_resume_says_where_to_go_on_whatever_the_device():
     assert [one.item_id for one in live.resume(7, at=minutes(7))] == ["i05"]
     live.observe(event("dislike", "i05", minutes(8), channel="tv"))
     assert live.resume(7, at=minutes(9)) == ()  # nobody is led back to what they turned down
-    with pytest.raises(ParameterError, match="position must be an event type. Got 3"):
+    with pytest.raises(ParameterError, match=r"position must be an event type\. Got 3"):
         Rules(position=3)
 
 
