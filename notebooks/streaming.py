@@ -328,7 +328,8 @@ reminding = {
     for against in ("none", "reminder")
 }
 for against, row in reminding.items():
-    print(f"per film, by value against {against} for all: {row.effect:+.3f} ({row.low:+.3f} to {row.high:+.3f})")
+    other = {"none": "nobody", "reminder": "everybody"}[against]
+    print(f"per film, by value rather than {other}: {row.effect:+.3f} ({row.low:+.3f} to {row.high:+.3f})")
 print(f"share reminded: {policy[:, 1].mean():.0%}")
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
 plotting.return_calibration(returns, ax=axes[0])
@@ -346,8 +347,8 @@ found[["item_id", "position", "device", "visits", "returns", "value", "nudge"]].
 # %% [markdown]
 # ## Watch here, resume there
 #
-# Many films are begun on one device and finished on the other. So "begun" must not belong to a device: the next visit,
-# wherever it is, begins with what was left.
+# One film in ten is begun on one device and finished on the other, about a day later. So "begun" must not belong to a
+# device: the next visit, wherever it is, begins with what was left.
 
 # %%
 report = om.evaluation.channel_report(past, completes="finish", starts=["play", "watch"], window="7D")
