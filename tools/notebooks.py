@@ -76,6 +76,8 @@ def main(check: bool, only: list[str]) -> None:
         return
     import nbformat
 
+    if unknown := sorted(set(only) - {script.stem for script in FOLDER.glob("*.py")}):
+        raise SystemExit(f"no notebook is named {', '.join(unknown)}: see {FOLDER.name}/.")
     for script in sorted(FOLDER.glob("*.py")):
         if only and script.stem not in only:
             continue

@@ -162,6 +162,7 @@ class Begun(BaseModel):
     channel: str
     begun_at: dt.datetime
     last_at: dt.datetime
+    position: float | None = None
 
 
 class Reason(BaseModel):

@@ -269,6 +269,25 @@ def test_resume_is_unfinished_of_the_batch():
         assert [one.begun_at for one in found] == mine["begun_at"].tolist()
 
 
+def test_resume_says_where_to_go_on_whatever_the_device():
+    live = Live(fitted("als"), rules=Rules(begun="play", finished="finish", position="watch"))
+    live.observe([event("play", "i02", minutes(0), channel="phone"), event("play", "i05", minutes(1), channel="phone")])
+    assert [one.position for one in live.resume(7, at=minutes(2))] == [None, None]
+    live.observe(event("watch", "i02", minutes(3), channel="phone", value=0.6))
+    live.observe(event("watch", "i02", minutes(4), channel="tv", value=0.35))  # they went back: the last one counts
+    assert [(one.item_id, one.position) for one in live.resume(7, at=minutes(5))] == [("i02", 0.35), ("i05", None)]
+    whole = om.journeys.unfinished(
+        live.data_of(7, at=minutes(5)), begun="play", finished="finish", position="watch", idle="1us", missing="ignore"
+    )
+    assert whole["position"].tolist()[0] == 0.35
+    live.observe(event("finish", "i02", minutes(6), channel="tv"))
+    assert [one.item_id for one in live.resume(7, at=minutes(7))] == ["i05"]
+    live.observe(event("dislike", "i05", minutes(8), channel="tv"))
+    assert live.resume(7, at=minutes(9)) == ()  # nobody is led back to what they turned down
+    with pytest.raises(ParameterError, match=r"position must be an event type\. Got 3"):
+        Rules(position=3)
+
+
 @cache
 def touching():
     past = data().before("2025-02-15")

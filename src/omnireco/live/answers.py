@@ -34,13 +34,14 @@ class Touch(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """What a person began and did not finish, wherever that was."""
+    """What a person began and did not finish, wherever that was; the position is None where there is none."""
 
     item_id: Any
     channel: str
     begun_at: Any
     last_at: Any
     touches: int
+    position: float | None = None
 
 
 class State(NamedTuple):

@@ -277,12 +277,20 @@ class Live:
     def resume(self, user: Any, *, at: Any, idle: Any = "0s") -> tuple[Resumed, ...]:
         """Return what one person began and did not finish, on whatever device, the latest first.
 
+        What they dislike is left out.
+
         Parameters
         ----------
         user : id
         at : datetime, date or str
         idle : str or timedelta
             What was touched so recently is left out; nothing by default.
+
+        Returns
+        -------
+        tuple of Resumed
+            ``(item_id, channel, begun_at, last_at, touches, position)``: ``channel`` is where it was begun, and with
+            ``Rules(position="watch")`` the position is the value of the last such event since, on any channel.
         """
         now = check_instant(at, "at")
         person = self._of(user, now, "resume")
@@ -290,6 +298,8 @@ class Live:
         if not any(one.event == self.rules.begun for one in past):
             return ()
         log = log_of(person.user, past, ((), ()))
+        step = self.rules.position
+        known = any(one.event == step and one.value is not None for one in past)
         found = unfinished(
             Dataset(log, end=at),
             at=at,
@@ -297,10 +307,15 @@ class Live:
             finished=self.rules.finished,
             within=self.rules.within,
             idle="1us" if isinstance(idle, str) and idle == "0s" else idle,
+            position=step if known else None,
             missing="ignore",
         )
+        barred = {item for item, liked in person.opinions(now).items() if not liked}
+        found = found[~found["item_id"].isin(list(barred))]
         names = ("item_id", "channel", "begun_at", "last_at", "touches")
-        return tuple(Resumed(*row) for row in zip(*(found[name] for name in names), strict=True))
+        reached = found["position"].tolist() if known else [np.nan] * len(found)
+        where = (None if np.isnan(place) else place for place in reached)
+        return tuple(Resumed(*row) for row in zip(*(found[name] for name in names), where, strict=True))
 
     def state(self, user: Any, *, at: Any) -> State:
         """Return what is known of one person at an instant."""

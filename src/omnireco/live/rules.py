@@ -47,6 +47,9 @@ class Rules:
         Event types of what people begin and finish: what :meth:`Live.resume` looks for.
     within : str or timedelta, default "30D"
         Older beginnings are forgotten.
+    position : str, optional
+        Event type whose ``value`` says how far somebody got, such as ``"watch"``: :meth:`Live.resume` then says where
+        to go on.
     points : mapping of str to float, optional
         Points per event type and unit of value: ``{"purchase": 1.0, "redeem": -1.0}``.
     purposes : mapping of str to str, optional
@@ -88,6 +91,7 @@ class Rules:
     begun: str = "add_to_cart"
     finished: str = "purchase"
     within: Any = "30D"
+    position: str | None = None
     points: Mapping[str, float] = field(default_factory=lambda: ReadOnly({}))
     purposes: Mapping[str, str] = field(default_factory=lambda: ReadOnly({}))
     most: int = 5000
@@ -110,7 +114,7 @@ class Rules:
         for name in ("repeat_after", "ahead", "max_age"):
             if getattr(self, name) is not None:
                 check_duration(getattr(self, name), name)
-        for name in ("begun", "finished"):
+        for name in ("begun", "finished", *(() if self.position is None else ("position",))):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ParameterError(f"{name} must be an event type. Got {shown(getattr(self, name))}.")
         points = check_mapping(self.points, "points", "{'purchase': 1.0}")
