@@ -2,6 +2,7 @@
 
     python tools/notebooks.py            # make notebooks
     python tools/notebooks.py --check    # in CI: run them, and see that the stored ones have the same cells
+    python tools/notebooks.py send-time  # one of them
 
 A notebook is a percent-format script; the .ipynb beside it is made from it and never edited by hand.
 """
@@ -9,6 +10,7 @@ A notebook is a percent-format script; the .ipynb beside it is made from it and 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -36,9 +38,21 @@ def _noise(output, script: Path) -> bool:
     """Return whether an output is tqdm asking for widgets; any other warning is an error."""
     if output.get("name") != "stderr":
         return False
-    if "TqdmWarning" in output["text"]:
+    if "TqdmWarning" in output["text"] or all(_of_java(line) for line in output["text"].splitlines()):
         return True
     raise SystemExit(f"{script.name} warns:\n{output['text']}")
+
+
+def _of_java(line: str) -> bool:
+    """Return whether a line is what Spark's Java says when it starts, before it can be told to be silent."""
+    said = (
+        "Using Spark's default log4j",
+        "Setting default log",
+        "Setting Spark log",
+        "To adjust logging",
+        "WARNING: Using incubator",
+    )
+    return not line.strip() or line.startswith(said) or " WARN NativeCodeLoader" in line or " WARN Utils: " in line
 
 
 def sources(notebook) -> list[tuple[str, str]]:
@@ -46,7 +60,15 @@ def sources(notebook) -> list[tuple[str, str]]:
     return [(cell["cell_type"], cell["source"]) for cell in notebook.cells]
 
 
-def main(check: bool) -> None:
+def lacking(text: str) -> list[str]:
+    """Return what a script needs that is not here: a notebook on Spark needs PySpark and Java."""
+    if "pyspark" not in text:
+        return []
+    lacks = [] if importlib.util.find_spec("pyspark") else ["PySpark"]
+    return lacks if shutil.which("java") else [*lacks, "Java"]
+
+
+def main(check: bool, only: list[str]) -> None:
     """Run all scripts."""
     missing = [name for name in ("jupytext", "nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
     if missing:
@@ -55,7 +77,12 @@ def main(check: bool) -> None:
     import nbformat
 
     for script in sorted(FOLDER.glob("*.py")):
+        if only and script.stem not in only:
+            continue
         target = script.with_suffix(".ipynb")
+        if lacks := lacking(script.read_text(encoding="utf-8")):
+            print(f"{script.name}: skipped, as there is no {' and no '.join(lacks)} here")
+            continue
         notebook = execute(script)
         if not check:
             nbformat.write(notebook, target)
@@ -65,4 +92,4 @@ def main(check: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(check="--check" in sys.argv[1:])
+    main("--check" in sys.argv[1:], [name for name in sys.argv[1:] if not name.startswith("-")])
