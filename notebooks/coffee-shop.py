@@ -1,12 +1,12 @@
 # %% [markdown]
 # # The coffee shop: points earned and spent anywhere
 #
-# A guest buys at the counter, in the app and on the web. All of it fills one card, and the card pays for a reward on any
-# of them. The question of the week: who hears of which drink, with which reward, on which channel and when, and how much
-# may the rewards cost?
+# A guest buys at the counter, in the app and on the web. All of it fills one card, and the card pays for a reward on
+# any of them. The question of the week: who hears of which drink, with which reward, on which channel and when, and
+# how much may the rewards cost?
 #
-# **All data here are simulated**: 1,500 guests and 90 days from `om.simulate`, redemptions and a pilot drawn below. So the
-# last section can say what the plan truly earns. The calls one by one: [the how-to](../howto/coffee-shop.md).
+# **All data here are simulated**: 1,500 guests and 90 days from `om.simulate`, redemptions and a pilot drawn below. So
+# the last section can say what the plan truly earns. The calls one by one: [the how-to](../howto/coffee-shop.md).
 
 # %%
 import matplotlib.pyplot as plt
@@ -77,8 +77,8 @@ print(f"{elsewhere:.0%} of rewards were taken on another channel than the one th
 # ## What does a reward add? A pilot by lot
 #
 # A planner needs the *lift* of each reward: the responses with it over the responses without it. That is measured, not
-# guessed. For two weeks messages about each guest's usual drink carried news only, a cookie or a latte, drawn by lot. The
-# world's true lifts are 1.4 and 1.9, on both channels; the shop does not know them.
+# guessed. For two weeks messages about each guest's usual drink carried news only, a cookie or a latte, drawn by lot.
+# The world's true lifts are 1.4 and 1.9, on both channels; the shop does not know them.
 
 # %%
 truth = {"news": 1.0, "free cookie": 1.4, "free latte": 1.9}
@@ -108,9 +108,10 @@ by = {"both": lifts(pilot)} | {name: lifts(rows) for name, rows in pilot.groupby
 pd.concat(by, names=["channel"]).round(2)
 
 # %% [markdown]
-# The intervals of e-mail and push overlap, so one lift per reward is used. The pilot says a second thing: a message about
-# the usual drink gets more responses than the messages of the past, from which `SendTime` learned. A budget planned with
-# chances that are too low would be overspent, so the chances are scaled to the pilot's news, channel by channel.
+# The intervals of e-mail and push overlap, so one lift per reward is used. The pilot says a second thing: a message
+# about the usual drink gets more responses than the messages of the past, from which `SendTime` learned. A budget
+# planned with chances that are too low would be overspent, so the chances are scaled to the pilot's news, channel by
+# channel.
 
 # %%
 clock = om.SendTime().fit(data)
@@ -133,8 +134,8 @@ pd.DataFrame({"response rate believed": believed, "of the pilot": found, "scale"
 # %% [markdown]
 # ## The plan of the week
 #
-# Each touch may carry each reward that the card can pay for. The rules: the same reward on every channel (`OneOffer`), no
-# promise over the balance (`Points`), a budget for rewards (`Spend`), two messages in three days, quiet hours.
+# Each touch may carry each reward that the card can pay for. The rules: the same reward on every channel (`OneOffer`),
+# no promise over the balance (`Points`), a budget for rewards (`Spend`), two messages in three days, quiet hours.
 
 # %%
 measured = by["both"]
@@ -188,7 +189,7 @@ for name, color in {"news": SOFT, "free cookie": TEAL, "free latte": ORANGE}.ite
     right.bar([str(budget) for budget in budgets], sends, bottom=start, color=color, label=name)
     start += sends
 right.set(xlabel="budget for rewards, euros", ylabel="messages", title="Which reward is sent (simulated)")
-right.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=8)
+right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
@@ -197,8 +198,8 @@ plt.show()
 #
 # ## The same on every channel, and spent only once
 #
-# The ledger holds what was promised; the counter, the app and the web ask it. When the guest takes the reward at the
-# counter, the app knows at once, because the balance is made from the events of all channels.
+# The ledger holds what was promised; push, the counter and the web ask it. It does not note that a reward was taken:
+# the card does, whose balance is made from the events of all channels. So who hands out a reward asks both.
 
 # %%
 day = monday + pd.Timedelta("1D")
@@ -219,9 +220,9 @@ told
 # %% [markdown]
 # ## What it is truly worth
 #
-# The world knows every guest's true chance of a response, so one week can be priced in four ways: news only; the dearest
-# reward that a card can pay for, first come, until the budget is planned away; the plan with the same budget; and the plan
-# without a budget. Intervals are over guests (bootstrap).
+# The world knows every guest's true chance of a response, so one week can be priced in four ways: news only; the
+# dearest reward that a card can pay for, first come, until the budget is planned away; the plan with the same budget;
+# and the plan without a budget. Intervals are over guests (bootstrap).
 
 # %%
 cost_of = dict(zip(rewards.offers.ids, rewards.reward_cost, strict=True))
@@ -265,9 +266,9 @@ names = ["week (simulated)", "profit, euros", "rewards, euros", "more than news 
 pd.DataFrame(rows, columns=names).set_index("week (simulated)").round(1)
 
 # %% [markdown]
-# The plan and the queue earn the same with the same budget: a euro for cookies is worth about as much with one guest as
-# with another. What pays is the size of the budget. The plan is still the one that keeps the rules: no promise above a
-# balance, one reward per guest, and the number of e-mails per hour.
+# The plan and the queue earn the same with the same budget: a euro for cookies is worth about as much with one guest
+# as with another. What pays is the size of the budget. The plan is still the one that keeps the rules: no promise
+# above a balance, one reward per guest, and the number of e-mails per hour.
 #
 # ## What the manager decides
 
@@ -282,22 +283,23 @@ breaks = {name: 2.2 / (2.2 - cost_of[name]) for name in needs}
 
 
 def euros(more):
-    return f"{more.sum():+.0f} euros", "{:+.0f} to {:+.0f}".format(*interval(more))
+    low, high = interval(more)
+    return f"{round(more.sum()):d} euros", f"{round(low):d} to {round(high):d}"
 
 
 decisions = [
-    ("One card for all channels", f"{(both - split).mean():+.0%} of guests can pay", f"{low:+.0%} to {high:+.0%}",
-     "guests who stay on one channel"),
+    ("One card for all channels", f"{100 * (both - split).mean():.0f} more of 100 guests can pay",
+     f"{100 * low:.0f} to {100 * high:.0f}", "guests who stay on one channel"),
     ("80 euros for rewards, not 40", *euros(larger),
      f"a lift under {breaks['free cookie']:.2f} (cookie), {breaks['free latte']:.2f} (latte)"),
     ("The plan, not first come", *euros(chosen), "nothing shown: either, as long as the rules hold"),
 ]  # fmt: skip
 pd.set_option("display.max_colwidth", None)
-pd.DataFrame(decisions, columns=["decision", "worth (simulated)", "interval", "what would change it"]).set_index(
-    "decision"
-)
+names = ["decision", "worth (simulated)", "interval", "what would change it"]
+pd.DataFrame(decisions, columns=names).set_index("decision")
 
 # %% [markdown]
-# Euros are for three days and 1,500 guests. The intervals hold which guests there are; they do not hold the error of the
-# pilot, whose lifts lie clearly above the break-even in the last column. On real data nobody knows the true chances: keep
-# one guest in ten without rewards and read the difference with [`om.causal.holdout_report`](../howto/holdout.md).
+# Euros are for three days and 1,500 guests. The intervals hold which guests there are; they do not hold the error of
+# the pilot, whose lifts lie clearly above the break-even in the last column. On real data nobody knows the true
+# chances: keep one guest in ten without rewards and read the difference with
+# [`om.causal.holdout_report`](../howto/holdout.md).
