@@ -35,7 +35,7 @@ def execute(script: Path):
 
 
 def _quiet(output):
-    """Return an output without the line that HiGHS 1.12 prints whatever it is told (HiGHS.jl issue 312)."""
+    """Return an output without the line that HiGHS prints whatever it is told (HiGHS.jl issue 312)."""
     if output.get("name") == "stdout":
         kept = [line for line in output["text"].splitlines(keepends=True) if "HighsMipSolverData::" not in line]
         output["text"] = "".join(kept)
