@@ -267,7 +267,8 @@ decisions = [
     ("Remind by the log of all channels", f"{share:.0%} of the website's reminders would be wrong",
      f"{share - spread:.0%} to {share + spread:.0%}", "loans that are mostly signed on the web"),
     ("The same terms on every channel",
-     f"costs {cost:.1%} of the expected margin; {two} of 1,000 no longer meet two terms", f"{low:.1%} to {high:.1%}", "customers who do not mind two rates"),
+     f"costs {cost:.1%} of the expected margin; {two} of 1,000 no longer meet two terms",
+     f"{low:.1%} to {high:.1%}", "customers who do not mind two rates"),
 ]  # fmt: skip
 pd.set_option("display.max_colwidth", None)
 names = ["decision", "worth (simulated)", "interval", "what would change it"]
