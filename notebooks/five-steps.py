@@ -150,7 +150,7 @@ made = {
 }
 quality = om.evaluate(made, truth, k=10, users=buyers)
 fig, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
-plotting.comparison(quality, "ndcg", ax=ax)
+plotting.comparison(quality, "ndcg", title="NDCG of the best 10, higher is better (simulated)", ax=ax)
 plt.show()
 gap = quality.differences("buy again, raw ids")
 gap.loc[gap["metric"] == "ndcg", ["model", "difference", "low", "high", "n_users"]].round(3)
@@ -208,7 +208,8 @@ personal.round(1)
 # Each point is a number, or says what it needs to become one. Bars are the whole time, marks the first 60 days.
 
 # %%
-plotting.scorecard(card)
+ax = plotting.scorecard(card)
+ax.set_title("Scorecard: bars now, marks the first 60 days (simulated)", loc="left", fontsize=11, fontweight="bold")
 plt.show()
 card.todo[["measure", "channel", "next"]].head(6)
 
@@ -221,23 +222,25 @@ card.todo[["measure", "channel", "next"]].head(6)
 
 # %%
 score = card.table.set_index(["key", "channel"])
-left = score.loc[("opt_out", "email")]
+opt_out = score.loc[("opt_out", "email"), "value"]
+spread = 1.96 * np.sqrt(opt_out * (1 - opt_out) / (messages["channel"] == "email").sum())
 better = gap[(gap["metric"] == "ndcg") & (gap["model"] == "buy again, people")].iloc[0]
 week_long = personal.loc["own item, own hour (the plan)"]
 several = research["on several channels"]
 voices = card.over_time[card.over_time["key"] == "one_price"]["value"]
 per = 100 / len(week)
 decisions = [
-    ("1, 3: link ids before any research", f"{several['people']:.0%} seen on several channels, not {several['raw ids']:.0%}",
-     "a count", "people without log-in, card or address"),
-    ("2: one price list", f"{voices.iloc[0]:.0%} of items seen twice a day had two prices, now {voices.iloc[-1]:.0%}",
+    ("1, 3: link ids before any research",
+     f"{several['people']:.0%} seen on several channels, not {several['raw ids']:.0%}", "a count", "people without log-in, card or address"),
+    ("2: one price list",
+     f"{voices.iloc[0]:.0%} of views on two channels showed two prices, now {voices.iloc[-1]:.0%}",
      "a count", "a channel that leaves the list"),
     ("3: recommend from all channels", f"NDCG@10 {better['difference']:+.2f} over raw ids",
      f"{better['low']:+.2f} to {better['high']:+.2f}", "links that are wrong or few"),
     ("4: own item at the own hour", f"{per * week_long['more']:+.0f} answers per 100 messages",
      f"{per * week_long['low']:+.0f} to {per * week_long['high']:+.0f}", "people without habits: test by lot"),
-    ("5: fewer e-mails", f"each e-mail loses {left['value']:.1%} of its readers for good",
-     f"{left['low']:.1%} to {left['high']:.1%}", "what a lost address is worth"),
+    ("5: fewer e-mails", f"each e-mail loses {opt_out:.1%} of its readers for good",
+     f"{opt_out - spread:.1%} to {opt_out + spread:.1%}", "what a lost address is worth"),
 ]  # fmt: skip
 pd.set_option("display.max_colwidth", None)
 names = ["step and decision", "worth (simulated)", "interval", "what would change it"]
