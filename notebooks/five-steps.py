@@ -231,7 +231,8 @@ voices = card.over_time[card.over_time["key"] == "one_price"]["value"]
 per = 100 / len(week)
 decisions = [
     ("1, 3: link ids before any research",
-     f"{several['people']:.0%} seen on several channels, not {several['raw ids']:.0%}", "a count", "people without log-in, card or address"),
+     f"{several['people']:.0%} seen on several channels, not {several['raw ids']:.0%}",
+     "a count", "people without log-in, card or address"),
     ("2: one price list",
      f"{voices.iloc[0]:.0%} of views on two channels showed two prices, now {voices.iloc[-1]:.0%}",
      "a count", "a channel that leaves the list"),
