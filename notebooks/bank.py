@@ -209,9 +209,9 @@ plt.show()
 # %% [markdown]
 # ## Does the web take from the branch?
 #
-# Comparing users of the web with the others misleads: here those who need a bank often take to the web early, and go
-# to the branch more often *although* the web replaces some of it. `displacement` compares everybody with themselves
-# before, and with those who begin later.
+# Comparing users of the web with the others misleads: here those who need a bank often take to the web early, so users
+# go to the branch hardly less than others although the web replaces much of it. `displacement` compares everybody with
+# themselves before, and with those who begin later.
 
 # %%
 transfers = om.causal.displacement(data, channel="web", on="branch", completes="transfer", period="14D")

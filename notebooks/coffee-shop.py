@@ -16,7 +16,8 @@ import pandas as pd
 import omnireco as om
 
 TEAL, ORANGE, BLUE, SOFT = "#0b6e75", "#e08e2b", "#5b6fb5", "#a9b4bd"
-plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left"})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
+                     "axes.titleweight": "bold", "axes.titlesize": 11})  # fmt: skip
 
 world = om.simulate(1_500, 12, days=90, seed=5, company=om.worlds.Company(zones=("Europe/Vienna",), answer_rate=0.5))
 events = world.events.assign(value=np.where(world.events["event"] == "purchase", 4.0, 0.0))  # a cup is four euros
@@ -188,7 +189,9 @@ for name, color in {"news": SOFT, "free cookie": TEAL, "free latte": ORANGE}.ite
     sends = np.array([(chosen.to_frame()["offer_id"] == name).sum() for chosen in plans.values()])
     right.bar([str(budget) for budget in budgets], sends, bottom=start, color=color, label=name)
     start += sends
-right.set(xlabel="budget for rewards, euros", ylabel="messages", title="Which reward is sent (simulated)")
+right.set(
+    xlabel="budget for rewards, euros", ylabel="messages", ylim=(0, 1300), title="Which reward is sent (simulated)"
+)
 right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 

@@ -20,6 +20,7 @@ from omnireco import plotting
 TEAL, ORANGE, BLUE, SOFT = "#0b6e75", "#e08e2b", "#5b6fb5", "#a9b4bd"
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
                      "axes.titleweight": "bold", "axes.titlesize": 11})  # fmt: skip
+pd.set_option("display.max_colwidth", None)
 
 world = om.simulate(800, 40, days=120, seed=3, company=om.worlds.Company(messages_per_week=3, unsubscribe=0.01))
 start = pd.Timestamp("2025-01-06", tz="UTC")
@@ -120,7 +121,9 @@ ax.yaxis.set_major_formatter(plt.matplotlib.ticker.PercentFormatter(1))
 ax.set(ylim=(0, 1), xlabel="20 days until", title="One voice (simulated)")
 ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
-voice.round(2)
+voice.round(2).rename_axis(index="20 days until", columns=None).rename(
+    columns={"consent": "may be written to", "one_price": "saw two prices", "pressure": "messages per week"}
+)
 
 # %% [markdown]
 # ## Step 4: hyper-personalisation
@@ -211,7 +214,7 @@ personal.round(1)
 ax = plotting.scorecard(card)
 ax.set_title("Scorecard: bars now, marks the first 60 days (simulated)", loc="left", fontsize=11, fontweight="bold")
 plt.show()
-card.todo[["measure", "channel", "next"]].head(6)
+card.todo.drop_duplicates("measure")[["measure", "next"]].head(6)
 
 # %% [markdown]
 # Read *worse* with care where the log is longer than the one before: days since the last event grow with it. Consent
@@ -243,7 +246,6 @@ decisions = [
     ("5: fewer e-mails", f"each e-mail loses {opt_out:.1%} of its readers for good",
      f"{opt_out - spread:.1%} to {opt_out + spread:.1%}", "what a lost address is worth"),
 ]  # fmt: skip
-pd.set_option("display.max_colwidth", None)
 names = ["step and decision", "worth (simulated)", "interval", "what would change it"]
 pd.DataFrame(decisions, columns=names).set_index("step and decision")
 
