@@ -326,8 +326,9 @@ def _opt_outs(data: Dataset, how: Settings) -> Iterator[Measured]:
     log = sent if how.past is None else how.past.messages
     key = log.user.astype(np.int64) * len(log.channels) + log.channel
     first = np.full(log.n_users * len(log.channels), np.iinfo(np.int64).max)
-    left = log.unsubscribed_at != NEVER
-    np.minimum.at(first, key[left], log.unsubscribed_at[left])
+    left_at = sent.unsubscribed_at if how.past is None else how.past.messages.unsubscribed_at
+    left = left_at != NEVER
+    np.minimum.at(first, key[left], left_at[left])
     late = (log.sent_at > first[key])[len(log) - len(sent) :]  # a period's messages are the last of those to its end
     yield _part("after_opt_out", late, sent.user)
     for code, channel in enumerate(sent.channels.ids):
