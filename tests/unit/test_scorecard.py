@@ -132,6 +132,34 @@ def test_consent_follows_withdrawals():
     assert row["low"] < 3 / 5 < row["high"]
 
 
+def test_a_period_knows_what_was_withdrawn_before_it():
+    people = [f"p{i}" for i in range(20)]
+    log = events(*((one, "tea", "web", "view", hours, None) for one in people for hours in (1, 800, 1_440)))
+    sent = pd.DataFrame(
+        {
+            "user_id": people * 2,
+            "item_id": "tea",
+            "channel": "email",
+            "sent_at": [DAY] * 20 + [DAY + pd.Timedelta("40D")] * 20,
+        }
+    )
+    gone = DAY + pd.Timedelta("1h")  # eight leave, and all twenty are written to again
+    sent["responded_at"] = pd.to_datetime([None] * 40, utc=True)
+    sent["unsubscribed_at"] = pd.to_datetime([gone] * 8 + [None] * 32, utc=True)
+    users = pd.DataFrame({"user_id": people, "timezone": "UTC", "consent_email": True})
+    data = om.Dataset(
+        log,
+        messages=om.MessageLog.from_frame(sent),
+        audience=om.Audience.from_frame(users),
+    )
+    card = scorecard(data, every="29D")
+    last = card.over_time[card.over_time["period_end"] == card.over_time["period_end"].max()].set_index(
+        ["key", "channel"]
+    )
+    assert last.loc[("consent", "email"), "value"] == value(card, "consent", "email")["value"] == 0.6
+    assert last.loc[("after_opt_out", ""), "value"] == 0.4
+
+
 def test_identity_by_hand():
     links = pd.DataFrame(
         {"kind_a": ["card"] * 2, "id_a": ["k1", "k2"], "kind_b": ["cookie", "card"], "id_b": ["c1", "k3"]}

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     out_of_stock: tuple[Vocabulary, np.ndarray, np.ndarray, np.ndarray] | None  # items, item, since, until
     identities: Any
     as_given: Any  # the events before ids became people
+    past: Any = None  # of a period: the Dataset up to its end, with what was withdrawn before the period
 
 
 class Measured(NamedTuple):
@@ -298,7 +299,7 @@ def _consent(data: Dataset, how: Settings) -> Iterator[Measured]:
     if people is None or not len(people) or not len(people.channels):
         yield _missing("consent", "om.Dataset(log, audience=people)")
         return
-    may = open_to(data, people.channels, data.end_us or None, "scorecard")
+    may = open_to(data if how.past is None else how.past, people.channels, data.end_us or None, "scorecard")
     yield _share("consent", int(may.any(axis=1).sum()), people.n_users)
     for code, channel in enumerate(people.channels.ids):
         yield _share("consent", int(may[:, code].sum()), people.n_users, str(channel))
@@ -321,11 +322,14 @@ def _opt_outs(data: Dataset, how: Settings) -> Iterator[Measured]:
         yield _missing("after_opt_out", line)
         yield _missing("opt_out", line)
         return
-    key = sent.user.astype(np.int64) * len(sent.channels) + sent.channel
     gone = sent.unsubscribed_at != NEVER
-    first = np.full(sent.n_users * len(sent.channels), np.iinfo(np.int64).max)
-    np.minimum.at(first, key[gone], sent.unsubscribed_at[gone])
-    late = sent.sent_at > first[key]
+    log = sent if how.past is None else how.past.messages
+    key = log.user.astype(np.int64) * len(log.channels) + log.channel
+    first = np.full(log.n_users * len(log.channels), np.iinfo(np.int64).max)
+    left_at = sent.unsubscribed_at if how.past is None else how.past.messages.unsubscribed_at
+    left = left_at != NEVER
+    np.minimum.at(first, key[left], left_at[left])
+    late = (log.sent_at > first[key])[len(log) - len(sent) :]  # a period's messages are the last of those to its end
     yield _part("after_opt_out", late, sent.user)
     for code, channel in enumerate(sent.channels.ids):
         here = sent.channel == code

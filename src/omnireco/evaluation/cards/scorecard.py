@@ -354,7 +354,8 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
             cut = plain.split(from_microseconds(data.end_us - back * length), horizon=every)
         except EmptyError:  # nothing happened in it
             continue
-        own = how._replace(identities=None, as_given=None)
+        past = plain.before(cut.later.end)
+        own = how._replace(identities=None, as_given=None, past=past)
         rows += [
             (cut.later.end, one.key, one.channel, one.value, one.people, one.few)
             for one in measured(cut.later, own)
