@@ -63,6 +63,7 @@ def shopify(records: Records) -> Adapted:
     Parameters
     ----------
     records : list of dict, path or frame
+        Orders as the shop's interface returns them, or the file that holds them.
 
     Returns
     -------
@@ -96,6 +97,7 @@ def woocommerce(records: Records) -> Adapted:
     Parameters
     ----------
     records : list of dict, path or frame
+        Orders as the shop's interface returns them, or the file that holds them.
 
     Returns
     -------

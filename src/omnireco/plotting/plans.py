@@ -31,6 +31,7 @@ def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
     saved : Saved
         Of ``plan.saved(at=0.98)``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -59,10 +60,13 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     channel : str
+        The channel whose messages are counted.
     per : duration, optional
         As in ``plan.load``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -104,9 +108,11 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     k : int
         Cells of fewer people are left out.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -140,6 +146,7 @@ def what_if(found: WhatIf, *, ax: Axes | None = None) -> Axes:
     found : WhatIf
         Of ``plan.with_limit(...)``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -167,9 +174,11 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     user_id : id
         It is not drawn: the picture names nobody.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
