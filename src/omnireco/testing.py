@@ -130,8 +130,8 @@ def check_model(estimator: Estimator, data: Any) -> None:
 
     Parameters
     ----------
-    estimator : object with ``fit(data) -> Model``
-        What is checked, unfitted.
+    estimator : object with a method fit
+        What is checked, unfitted; ``fit(data)`` gives a Model.
     data : Interactions, Dataset or EventLog
         Small: the laws fit it about fifteen times. Best with ties and some people who chose nearly everything. A model
         of a matrix is asked with its rows, one of events with requests; laws about instants and weights hold only for
@@ -160,7 +160,7 @@ def check_no_leak(estimator: Any, data: Dataset, cut: Any) -> None:
 
     Parameters
     ----------
-    estimator : object with ``fit(data)``
+    estimator : object with a method fit
         What is checked, unfitted.
     data : Dataset
         Whole logs, which reach past the cut.

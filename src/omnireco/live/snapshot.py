@@ -31,8 +31,8 @@ class Snapshot:
 
     Parameters
     ----------
-    model : Model, WhatNext or any other with ``recommend(requests, k=)`` and ``items``
-        What ranks items.
+    model : Model, WhatNext, or another object that ranks items
+        Anything with ``recommend(requests, k=)`` and ``items``.
     timing : fitted SendTime or other Timing, optional
         For :meth:`Live.next_touch`, with the audience.
     fatigue : fitted Fatigue, optional

@@ -113,7 +113,7 @@ class Model(ABC):
             What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
             for groups of people, a pair ``(groups, options)`` of one label per request and a mapping from each label to
             ids or a bool array (stock of the nearest shop, age limits).
-        exclude : array of item ids or bool array over ``model.items``, optional
+        exclude : array of item ids, or of bool of shape (n_items,), optional
             What must not be shown to anybody; per request it is ``data.requests(exclude=...)``.
         exclude_seen : bool
             Leave out items in the person's own history. Items with a target of 0 or less, what the person
