@@ -437,7 +437,7 @@ def plan(
     Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent of
     the order of the caller's rows.
     Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
-    for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
+    for a million touches (see ``_kernels.packing`` and ``benchmarks/plan.py``).
 
     Examples
     --------

@@ -504,11 +504,13 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
         title_of(ax, "No journey was completed")
         ax.set_axis_off()
         return ax
-    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=max(cells.max(initial=0.0), 1e-9), aspect="auto")
+    most = float(np.nanmax(cells))
+    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=most, aspect="auto")
     for row in range(share.shape[0]):
         for column in range(share.shape[1]):
-            color = "white" if cells[row, column] > 0.6 * cells.max() else INK
-            ax.text(column, row, f"{cells[row, column]:.1%}", ha="center", va="center", color=color)
+            color = "white" if cells[row, column] > 0.6 * most else INK
+            found = f"{cells[row, column]:.1%}" if np.isfinite(cells[row, column]) else "hidden"
+            ax.text(column, row, found, ha="center", va="center", color=color)
     ax.set_xticks(range(share.shape[1]), share.columns)
     rates = report.journeys.set_index("started_on").loc[starts]
     ax.set_yticks(range(share.shape[0]), [f"{name} ({n:,})" for name, n in zip(starts, rates["journeys"], strict=True)])
