@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GROUPS = ("Channels", "Send", "Plan", "Measure", "Run it")
-PRINTED = re.compile(r"^```python\n(?:(?!^```).*\n)*^```\n\n^```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PRINTED = re.compile(r"^```python\n(?:(?!```).*\n)*```\n\n```text\n((?:(?!```).*\n)*)```", re.MULTILINE)
 BARE = {
     r"\(?(?:True|False|None)(?:, (?:True|False|None))*\)?": "a bare True: print what it means, assert it in a test",
     r"\(.*\)": "a tuple: print a sentence, or a table",
@@ -17,7 +17,7 @@ BARE = {
     r"'.*'": "the quotes of a text: print it",
 }
 INSIDE = {
-    r"(?<![\w.])-?\d+\.\d{6,}": "more digits than anybody reads: round",
+    r"(?<![\w.])-?\d+\.\d*[1-9]\d{5,}": "more digits than anybody reads: round",
     r"^Name: \w+, dtype|^dtype: ": "the foot of a Series: write .to_frame(name)",
     r"\[\d+ rows x \d+ columns\]": "a table that was cut: choose its columns",
     r"(?<![\w.])nan(?!\w)": "nan: say what is missing",
@@ -51,7 +51,8 @@ def test_printed_blocks_say_something(page):
     "printed", ["True", "(1, 0)", "['a', 'b']", "0.9", "a 0.140605", "hour\n8  1\nName: count, dtype: int64"]
 )
 def test_what_says_nothing_is_noticed(printed):
-    assert faults(f"Words.\n\n```python\nx = 1\nx\n```\n\n```text\n{printed}\n```\n")
+    block = "Words.\n\n```python\nx = 1\nx\n```\n\n```text\n{}\n```\n"
+    assert len(faults(block.format(printed) + block.format("fine words"))) == 1
     assert not faults("```python\nx\n```\n\n```text\n  channel  people\n0   email     187\n```\n")
 
 
