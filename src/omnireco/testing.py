@@ -69,7 +69,9 @@ def small_matrix(*, n_users: int = 40, n_items: int = 25, seed: int = 0) -> Inte
     Parameters
     ----------
     n_users, n_items : int
+        Size; 40 users and 25 items by default.
     seed : int
+        Of the random draws, 0 or more; the same seed gives the same result. 0 by default.
 
     Examples
     --------
@@ -93,7 +95,9 @@ def small_data(*, n_users: int = 40, n_items: int = 25, seed: int = 0) -> Datase
     Parameters
     ----------
     n_users, n_items : int
+        Size; 40 users and 25 items by default.
     seed : int
+        Of the random draws, 0 or more; the same seed gives the same result. 0 by default.
 
     Examples
     --------
@@ -126,7 +130,8 @@ def check_model(estimator: Estimator, data: Any) -> None:
 
     Parameters
     ----------
-    estimator : object with ``fit(data) -> Model``
+    estimator : object with a method fit
+        What is checked, unfitted; ``fit(data)`` gives a Model.
     data : Interactions, Dataset or EventLog
         Small: the laws fit it about fifteen times. Best with ties and some people who chose nearly everything. A model
         of a matrix is asked with its rows, one of events with requests; laws about instants and weights hold only for
@@ -155,10 +160,12 @@ def check_no_leak(estimator: Any, data: Dataset, cut: Any) -> None:
 
     Parameters
     ----------
-    estimator : object with ``fit(data)``
+    estimator : object with a method fit
+        What is checked, unfitted.
     data : Dataset
         Whole logs, which reach past the cut.
     cut : datetime, date or str
+        Nothing at or after it may matter.
 
     Raises
     ------
@@ -258,6 +265,7 @@ def check_eligibility(rule: Eligibility, touches: Touches) -> None:
     Parameters
     ----------
     rule : Eligibility
+        The rule to check.
     touches : Touches
         For example ``candidates.touches``; best with several people, channels and zones.
 
@@ -293,6 +301,7 @@ def check_constraint(constraint: Constraint, candidates: Candidates) -> None:
     Parameters
     ----------
     constraint : Constraint
+        The constraint to check.
     candidates : Candidates
         Enough of them that the limit binds.
 

@@ -2,9 +2,12 @@
 
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 from pathlib import Path
+
+import pytest
 
 import omnireco as om
 
@@ -92,3 +95,84 @@ def test_references_of_docstrings_become_links():
     assert 'identifier="omnireco.evaluation.evaluate"' in linked
     assert 'identifier="omnireco.models.Model.recommend"' in linked
     assert hooks.on_page_content(":meth:<code>split</code>") == "<code>split</code>"
+
+
+_SECTION = re.compile(
+    r"^(?:Parameters|Other Parameters|Attributes)\n-+\n(.*?)(?=^[A-Z][\w ]*\n-{3,}\n|\Z)", re.M | re.S
+)
+_MORE = ("omnireco.testing", "omnireco.sklearn", "omnireco.spark")
+
+
+def public_docstrings():
+    """Yield (name, docstring) of every module, class, method and function that a user meets."""
+    seen = set()
+    for module in (om, *(importlib.import_module(name) for name in (*(f"omnireco.{r}" for r in _rooms()), *_MORE))):
+        yield module.__name__, inspect.getdoc(module) or ""
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        for name in getattr(module, "__all__", None) or [name for name in own if not name.startswith("_")]:
+            value = getattr(module, name)
+            if id(value) in seen or not (inspect.isclass(value) or inspect.isroutine(value)):
+                continue
+            seen.add(id(value))
+            yield f"{module.__name__}.{name}", inspect.cleandoc(value.__doc__ or "")
+            for verb, member in vars(value).items() if inspect.isclass(value) else ():
+                member = getattr(member, "__func__", getattr(member, "fget", member))
+                if not verb.startswith("_") and inspect.isroutine(member):
+                    yield f"{module.__name__}.{name}.{verb}", inspect.cleandoc(member.__doc__ or "")
+
+
+def entries(docstring):
+    """Yield (the line ``name : type``, its description) of the parameters and attributes of a docstring."""
+    for body in _SECTION.findall(docstring):
+        lines = body.rstrip().split("\n")
+        heads = [n for n, line in enumerate(lines) if line and not line.startswith(" ")]
+        for head, end in zip(heads, [*heads[1:], len(lines)], strict=True):
+            yield lines[head], " ".join(lines[head + 1 : end]).strip()
+
+
+def test_entries_are_read_as_they_are_written():
+    docstring = "One.\n\nParameters\n----------\na, b : int\n    Two.\nc : str\n\nReturns\n-------\nint"
+    assert list(entries(docstring)) == [("a, b : int", "Two."), ("c : str", "")]
+    assert not list(entries("Parameters of a model.\n\nReturns\n-------\nint"))
+
+
+def test_every_parameter_and_attribute_has_a_description():
+    found = [(name, entry) for name, doc in public_docstrings() for entry in entries(doc)]
+    assert len(found) > 1500
+    wordless = [f"{name}: {line}" for name, (line, text) in found if not text]
+    assert not wordless, "\n".join(wordless)
+
+
+def test_no_type_of_a_reference_entry_has_marks():
+    """A type is shown as it stands: neither backticks nor roles become anything there."""
+    marked = [f"{name}: {line}" for name, doc in public_docstrings() for line, _ in entries(doc) if "``" in line]
+    assert not marked, "\n".join(marked)
+
+
+def test_every_role_of_a_docstring_becomes_a_link_to_an_entry():
+    hooks = _hooks()
+    shown = set(_shown())
+    rooms = {f"omnireco.{room}" for room in _rooms()} | {"omnireco.testing", "omnireco.sklearn"}
+    lost = []
+    for name, doc in public_docstrings():
+        prose = re.sub(r"``.*?``", "", doc)
+        roles = re.findall(r":\w+:`", prose)
+        links = hooks._ROLE.findall(prose)
+        if len(roles) != len(links):
+            lost.append(f"{name}: {roles}")
+        for inside, outside in links:
+            entry = hooks._entry((inside or outside).lstrip("~!").removeprefix("omnireco."))
+            known = entry and any(entry == path or entry.startswith(f"{path}.") for path in shown | rooms)
+            if "." in (inside or outside) and not known:
+                lost.append(f"{name}: {inside or outside}")
+    assert not lost, "\n".join(lost)
+
+
+def test_the_built_site_shows_no_marks():
+    """Where the site has been built (``make docs``), no page shows a role or backticks as they were written."""
+    pages = sorted((ROOT / "site").rglob("*.html"))
+    if not pages:
+        pytest.skip("no site has been built")
+    for page in pages:
+        text = re.sub(r"<(script|style|pre)\b.*?</\1>|<[^>]+>", "", page.read_text("utf-8"), flags=re.DOTALL)
+        assert not re.findall(r":(?:class|func|meth|mod|attr|data|exc):|``", text), page.name

@@ -241,6 +241,27 @@ def test_pictures():
     pyplot.close("all")
 
 
+def test_a_picture_of_journeys_names_hidden_cells():
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib comes with the demo extra")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    log = log_of(
+        *((f"p{i}", "tea", "web", "view", 0) for i in range(9)),
+        *((f"p{i}", "tea", "web", "purchase", 1) for i in range(6)),
+        ("p7", "tea", "store", "purchase", 1),
+        *((f"q{i}", "cup", "app", "view", 0) for i in range(6)),
+        *((f"q{i}", "cup", "store", "purchase", 1) for i in range(6)),
+        ("z", "cup", "app", "view", 30),
+    )
+    ax = om.plotting.channel_journeys(om.evaluation.channel_report(log, window="6h"))
+    shown = [text.get_text() for text in ax.texts]
+    assert "hidden" in shown
+    assert not any("nan" in text for text in shown)
+    assert ax.images[0].get_clim()[1] == 1.0  # every journey from the app ends in the store
+    pyplot.close("all")
+
+
 def test_a_dataset_is_described_by_its_events():
     log = random_log(4)
     whole, plain = (om.evaluation.channel_report(one, window="3D", k=1) for one in (om.Dataset(log), log))

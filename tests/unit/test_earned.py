@@ -22,3 +22,13 @@ def test_journeys_and_what_channels_earned_are_drawn_as_they_are():
     assert om.plotting.return_calibration(model).get_xlabel() == "expected share"
     with pytest.raises(om.errors.ParameterError, match="must be a Funnel"):
         om.plotting.funnel_steps(funnel.table)
+
+
+def test_a_step_whose_number_is_hidden_keeps_its_share():
+    """A number is hidden too where a total less another one would be of few people: the step is not of few."""
+    log = om.simulate(n_users=300, n_items=60, days=160, start="2025-01-06", seed=3).events
+    steps = {"looked": "view", "in the cart": "add_to_cart", "bought in the shop": ("purchase", "store")}
+    funnel = om.journeys.funnel(log, steps, within="14D")
+    labels = [text.get_text() for text in om.plotting.funnel_steps(funnel).texts]
+    assert funnel.table["people"].isna().tolist() == [False, True, False]
+    assert labels[1].strip().endswith("%, people hidden")

@@ -630,7 +630,7 @@ def declare(value: Any) -> None:
 
     Parameters
     ----------
-    value : an object whose class has ``parts``
+    value : an object whose class has parts
         A frozen dataclass calls this in ``__post_init__``. Lists become arrays of the declared type.
 
     Raises

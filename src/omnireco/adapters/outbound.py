@@ -33,6 +33,7 @@ def to_cloudevents(
     Parameters
     ----------
     plan : Plan
+        What will be sent.
     path : str or path, optional
         Also write them there, one JSON object per line.
     source : str
@@ -85,6 +86,7 @@ def to_crm_csv(plan: Plan, path: str | os.PathLike[str], *, formulas: str = "esc
     Parameters
     ----------
     plan : Plan
+        What will be sent.
     path : str or path
         Written under a temporary name and renamed: a reader never sees half of it.
     formulas : {"escape", "keep"}

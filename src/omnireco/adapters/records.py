@@ -77,6 +77,7 @@ class Adapted:
         not used: "ignored", "unknown", "invalid"), ``why`` it was not used, or which of its values could not be read,
         ``records``. They add up to ``n_records``.
     n_records : int
+        Records read, whatever became of them.
     """
 
     events: pd.DataFrame

@@ -65,6 +65,7 @@ def shopify(records: Records) -> Adapted:
     Parameters
     ----------
     records : list of dict, path or frame
+        Orders as the shop's interface returns them, or the file that holds them.
 
     Returns
     -------
@@ -99,6 +100,7 @@ def woocommerce(records: Records) -> Adapted:
     Parameters
     ----------
     records : list of dict, path or frame
+        Orders as the shop's interface returns them, or the file that holds them.
 
     Returns
     -------

@@ -89,6 +89,7 @@ class OffPolicy:
     rows, people : int
         Decisions and the people (or other clusters) that made them.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     n_machine : int
         Bot opens, which are left out; 0 where the rewards were numbers.
     """

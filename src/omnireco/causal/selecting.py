@@ -43,7 +43,9 @@ class PolicyChoice:
     critical : float
         Standard errors to either side; 1.96 for one policy, more for several.
     rows, people : int
+        Decisions, and the people (or other clusters) that made them.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     best: str

@@ -96,6 +96,7 @@ def off_policy_slates(
     Parameters
     ----------
     logged : LoggedSlates
+        Lists that were shown, with the rewards and propensities of their places.
     policy : array-like of shape (n, n_places)
         The probability with which the policy puts the logged item at each place, given the places above it.
     predicted : array-like of shape (n, n_places), optional
@@ -110,6 +111,7 @@ def off_policy_slates(
     least_effective : float
         Refuse a policy whose effective sample size is smaller, per estimator.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         Refuse a policy whose weights are about fewer people, as in :func:`off_policy`.
 

@@ -193,8 +193,11 @@ class ChannelPreferenceModel:
     Attributes
     ----------
     parameters : ChannelPreference
+        What was fitted.
     users, channels, kinds, groups : Vocabulary
+        Ids and names, in the order of the axes of the tables.
     group : ndarray of shape (n_users,), int32
+        Code of each person's group; -1 for none.
     a, b : ndarray of shape (n_users, n_channels, n_kinds)
         Beta posteriors of people in the log.
     group_a, group_b : ndarray of shape (n_groups + 1, n_channels, n_kinds)
@@ -321,12 +324,15 @@ class ChannelPreferenceModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
+            Any user; unknown ones have the rates of their group, or of everybody.
         kind : str or array-like of shape (n,), optional
+            What it is about, for all or per person. Needed where several kinds were learned.
         margin : float or ndarray of shape (n,)
             Value of a response.
         cost, fatigue : mapping of channel to float, optional
             Of one message: what it costs to send, and what it costs in later responses. 0 where not named.
         group : str or array-like of shape (n,), optional
+            Group of people whom the model does not know, for all or per person; known people keep theirs.
         missing : {"raise", "ignore"}
             Whether a channel in ``cost`` or ``fatigue`` that the model does not have is an error or means nothing.
 

@@ -212,11 +212,15 @@ class CreativeModel:
     Attributes
     ----------
     parameters : Creatives
+        What was fitted.
     creatives, items, users : Vocabulary
+        Ids behind the codes: creatives, items, people.
     item : ndarray of shape (n_creatives,), int32
         The item that each belongs to.
     tags : ndarray of shape (n_creatives, q)
+        Tags of each creative; q is 0 without tags.
     interests : ndarray of shape (n_users, m)
+        Interests of each person; m is 0 without interests.
     weights : ndarray of shape (1 + q + m q,)
         Intercept, tags, and interests times tags.
     spread : ndarray, square
@@ -368,6 +372,7 @@ class CreativeModel:
         paused : iterable of ids
             Creatives that may not be shown now.
         seed : int
+            Of the draws, 0 or more; 0 by default.
         missing : {"raise", "ignore"}
             Whether a creative in ``paused`` that the model does not know is an error or means nothing.
 

@@ -95,6 +95,7 @@ class CreativeChoices:
     Parameters
     ----------
     users, items, creatives : Vocabulary
+        Ids behind the codes: people, items, creatives.
     user, item, creative : ndarray of shape (n,), int32
         ``creative`` is -1 where the item has none that may be shown.
     propensity : ndarray of shape (n,), float64

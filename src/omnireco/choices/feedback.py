@@ -29,6 +29,7 @@ class Feedback:
     contexts : array-like of shape (n, d)
         What was known when it was chosen; scale it to about 1. Shape (n, 0) for a bandit without contexts.
     rewards : array-like of shape (n,)
+        What each event earned; scale it to about 1.
     features : array-like of shape (n_arms, q), optional
         What is known of each arm of ``arm_ids``, or of the sorted ids in ``arms``.
     arm_ids : array-like, optional

@@ -109,17 +109,20 @@ class LiveBandit:
         Parameters
         ----------
         contexts : array-like of shape (n, d)
+            What is known at each decision, d numbers.
         k : int, default 1
             Slots. Each is decided anew among the arms left, so its propensity is exact given those before it.
         eligible : array-like of bool or sparse matrix, shape (n, n_arms), optional
             Arms that may be chosen, in the order of ``arms``; others have probability 0.
         seed : int
+            Of the draws, 0 or more; 0 by default.
         keys : array-like of int or str, shape (n,), optional
             What a draw belongs to, such as the person; by default the number of the decision. With keys, change the
             seed from day to day.
         propensities : bool, default True
             Whether to compute them. Only Thompson sampling pays for it.
         threads : int, optional
+            All usable cores by default; never changes the result.
 
         Returns
         -------
@@ -233,8 +236,11 @@ class LiveBandit:
         Parameters
         ----------
         arms : id, or array-like of shape (n,)
+            The arm of each event.
         contexts : array-like of shape (d,) for one arm, or (n, d)
+            What was known at each event, d numbers.
         rewards : number, or array-like of shape (n,)
+            What each event earned; finite.
         weights : array-like of shape (n,), optional
             What an event counts; 1 by default.
 
@@ -287,7 +293,9 @@ class LiveBandit:
         Parameters
         ----------
         contexts : array-like of shape (n, d)
+            What is known at each decision, d numbers.
         eligible : array-like of bool or sparse matrix, shape (n, n_arms), optional
+            Arms that may be chosen, in the order of ``arms``; others have probability 0.
 
         Returns
         -------

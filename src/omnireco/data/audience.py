@@ -278,6 +278,7 @@ class Audience:
         Parameters
         ----------
         identities : Identities
+            Which ids are one person, as :meth:`Identities.from_links` finds them.
         kind : str, optional
             The kind of the user ids; without it ids are matched by their text, which must then occur in one kind only.
         """

@@ -32,6 +32,7 @@ class Catalog:
     Parameters
     ----------
     items : Vocabulary
+        Ids, one for each row of the attributes.
     category, name : (Vocabulary, ndarray of shape (n_items,), int32) or None
         -1 where an item has none.
     price, margin : ndarray of shape (n_items,), float64, or None

@@ -397,6 +397,7 @@ class EventLog:
         Parameters
         ----------
         channels, events : list of str, optional
+            Names to keep; all by default.
         missing : {"raise", "ignore"}
             Whether a name that the log does not have is an error, or selects nothing.
 

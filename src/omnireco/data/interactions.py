@@ -153,6 +153,7 @@ class Interactions:
         Parameters
         ----------
         matrix : scipy sparse matrix or array of shape (n_users, n_items)
+            A number for all that each user (row) did with each item (column).
         users, items : array-like or Vocabulary, optional
             The id of each row and column, unique.
         """
@@ -196,6 +197,7 @@ class Interactions:
         Parameters
         ----------
         users, items : Vocabulary
+            Ids behind the codes of ``events``.
         events : Coded
             Arrays of shape (n,): codes of users, items and channels, and weights. An event with item -1 is about no
             item and is left out.
@@ -208,6 +210,7 @@ class Interactions:
         binary : bool
             Every cell above 0 becomes 1, shared among its layers in proportion; the others are left out.
         at_us : int, optional
+            The instant that ages are counted from, UTC microseconds, to be remembered.
         weights : Weights, optional
             What the events were worth, to be remembered.
 
@@ -256,6 +259,7 @@ class Interactions:
         Parameters
         ----------
         ids : array-like of user ids, unique
+            People whose rows are wanted, in this order.
 
         Raises
         ------

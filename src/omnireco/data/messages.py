@@ -56,7 +56,9 @@ class MessageLog:
     Parameters
     ----------
     users, channels, items, creatives : Vocabulary
+        Ids and names behind the codes: people, channels, items, creatives.
     user, channel : ndarray of shape (n,), int32
+        Codes of who was written to, and on which channel.
     item, creative : ndarray of shape (n,), int32
         -1 where a message has no item, or its creative is not known.
     sent_at, responded_at : ndarray of shape (n,), int64

@@ -33,6 +33,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, embargo: str | Non
     Parameters
     ----------
     log : EventLog
+        The events to cut, in windows of time.
     horizon : str or timedelta
         Length of each test window, such as ``"14D"``.
     n : int
@@ -137,6 +138,7 @@ def split_people(log: EventLog, *, share: float, seed: int = 0) -> Split:
     Parameters
     ----------
     log : EventLog
+        The events to divide, whole histories person by person.
     share : float
         Part of the people in the test, between 0 and 1.
     seed : int

@@ -74,6 +74,7 @@ class ChannelReport:
     segments_over_time : pandas.DataFrame
         The same per period and segment: how expectations change, and for whom.
     n_people : int
+        People in the report, each counted once.
     undecided : int
         Journeys left out because the log ends within the window after their last touch.
     unprompted : int

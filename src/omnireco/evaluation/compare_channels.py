@@ -119,6 +119,7 @@ def compare_channels(
     exclude_seen : bool
         Whether lists leave out what a person had on any channel; then that does not count as truth either.
     progress : bool or callable(done, total)
+        True shows a bar; a function is called with the steps done and their number; False, the default, shows nothing.
 
     Returns
     -------

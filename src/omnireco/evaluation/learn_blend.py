@@ -38,6 +38,7 @@ class LearnedBlend:
     model : BlendModel
         Ready to use: the members as they were fitted before the validation part.
     weights : mapping of str to float
+        The weight of each model, by name.
     trials : tuple of (weights, mean)
         Every blend that was tried.
     """
@@ -76,9 +77,11 @@ def learn_blend(
         What was known, and what came next: ``past, later = data.split(at)``. Or matrices of both; people of the later
         one without a history in the past are left out.
     k : int
+        Places of each list that the metric looks at.
     metric : callable
         One value per person, to be as large as possible.
     exclude_seen : bool
+        Whether lists leave out what people had before; True by default.
     grid : sequence of float
         Weights to try for each model beside the best one, whose weight stays 1.
     sweeps : int
@@ -86,6 +89,7 @@ def learn_blend(
     people : int
         At most so many people, drawn by ``seed``: their scores of all items are held in memory.
     seed : int
+        Of the draw of people, 0 or more; 0 by default.
 
     Returns
     -------

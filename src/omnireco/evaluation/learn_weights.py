@@ -83,6 +83,7 @@ class LearnedWeights:
     trials : tuple of (name, mean)
         Every step of the search and the metric on the windows it looked at.
     metric : str
+        Name of the metric that chose.
     n_people : int
         People the gain is measured on.
     split : str
@@ -182,6 +183,7 @@ def learn_weights(
         Event types, and channels, that count as truth, such as ``["purchase"]``; all by default. Name the wanted
         ones when some events are dislikes.
     k : int
+        Places of each list that the metric looks at; 10 by default.
     metric : callable
         One value per person.
     exclude_seen : bool, optional
@@ -192,6 +194,7 @@ def learn_weights(
     search : Search, optional
         What is tried, and how sure a gain must be: :class:`omnireco.evaluation.Search`.
     progress : bool or callable(done, total)
+        True shows a bar; a function is called with the steps done and their number; False, the default, shows nothing.
 
     Returns
     -------

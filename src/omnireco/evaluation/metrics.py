@@ -134,6 +134,7 @@ def ndcg(lists: RankedLists, *, ideal: Literal["list", "all"] = "list") -> np.nd
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
     ideal : {"list", "all"}
         What the best possible gain is. ``"list"``: as many hits as a list of k can hold,
         min(k, relevant items), the usual definition; a perfect list scores 1. ``"all"``: all relevant
@@ -175,6 +176,7 @@ def recall(lists: RankedLists, *, divide_by: Literal["relevant", "achievable"] =
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
     divide_by : {"relevant", "achievable"}
         ``"relevant"``: all relevant items of the user, so a list of 10 cannot reach 1 for one with 20.
         ``"achievable"``: min(k, relevant items), as in Liang et al. (2018).
@@ -207,6 +209,7 @@ def precision(lists: RankedLists) -> np.ndarray:
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
 
     Returns
     -------
@@ -230,6 +233,7 @@ def mean_reciprocal_rank(lists: RankedLists) -> np.ndarray:
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
 
     Returns
     -------
@@ -253,6 +257,7 @@ def hit_rate(lists: RankedLists) -> np.ndarray:
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
 
     Returns
     -------
@@ -277,6 +282,7 @@ def average_precision(lists: RankedLists, *, divide_by: Literal["achievable", "r
     Parameters
     ----------
     lists : RankedLists
+        One ranked list per user with a truth, and which of its items are relevant.
     divide_by : {"achievable", "relevant"}
         ``"achievable"``: min(k, relevant items of the user), so a perfect list scores 1. ``"relevant"``:
         all of them, as trec_eval and ranx do.

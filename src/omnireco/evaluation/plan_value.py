@@ -47,6 +47,7 @@ def plan_value(
     Parameters
     ----------
     plan : Plan
+        The plan, before it is sent.
     data : Dataset or MessageLog
         Earlier messages with propensities; the audience for ``by="hour"``.
     by : str or iterable of str

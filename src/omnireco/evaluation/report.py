@@ -250,6 +250,7 @@ class Report:
         Parameters
         ----------
         model : str
+            Name of the model, as ``to_frame`` shows it.
         metric : str or callable
             A name as ``to_frame`` shows it, or the function that was given.
         k : int, optional

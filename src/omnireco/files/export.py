@@ -43,6 +43,7 @@ def recommend_to_parquet(
     Parameters
     ----------
     model : Model
+        Any fitted model.
     requests : Requests or Interactions
         Who asks, ``data.requests()``; or histories of theirs.
     path : str or path

@@ -24,6 +24,7 @@ def memory(value: Any) -> Mapping[str, int]:
     Parameters
     ----------
     value : a value that can be saved
+        A log, matrix, model or anything else that :func:`omnireco.save` takes.
 
     Returns
     -------
@@ -53,6 +54,7 @@ def people_in(value: Any) -> Mapping[str, Vocabulary]:
     Parameters
     ----------
     value : a value that can be saved
+        A log, matrix, model or anything else that :func:`omnireco.save` takes.
 
     Returns
     -------

@@ -62,11 +62,13 @@ class Identities:
     a, b : ndarray of shape (n_links,), int32
         The two ends of each link, positions among the ids; a <= b.
     strength : ndarray of shape (n_links,), float64
+        How sure each link is, in [0, 1].
     linked_at : ndarray of shape (n_links,), int64
         UTC microseconds; the smallest integer where the link has no time.
     status : ndarray of shape (n_links,), int8
         0 where a link is used, else the rule that rejected it (see :meth:`links`).
     rules : LinkRules
+        Limits that a link must keep to be used.
     trusted : tuple of str
         Kinds in order of trust: a person is named by an id of the first of these that they have.
     at_us : int or None
@@ -215,7 +217,9 @@ class Identities:
         Parameters
         ----------
         links : frame, as in :meth:`from_links`
+            The further links, one row each.
         columns : mapping of str to str, optional
+            Our name to yours.
         at : datetime, date or str, optional
             The new as-of instant; the same as before (or the last link) by default.
 
@@ -271,6 +275,7 @@ class Identities:
         Parameters
         ----------
         ids : array-like of int or str, shape (n,)
+            Ids to look up, of any kind; unknown ones are returned as they are.
         kind : str, optional
             The kind of the ids. Without it ids are matched by their text, which must then occur in one kind only.
 

@@ -235,6 +235,7 @@ class ZonePosterior:
         quiet : (int, int)
             Start and end of the quiet hours, microseconds after local midnight; half-open, may wrap midnight.
         zone_probability : float
+            Probability of the credible set of zones, in (0, 1]; 0.99 by default.
         """
         code = self.users.codes(user_ids, missing="none")
         at_us = np.broadcast_to(check_instants(at_us, "at_us", n=code.size), code.shape)
@@ -270,7 +271,9 @@ class ZonePosterior:
         Parameters
         ----------
         audience : Audience
+            Its missing zones are filled in.
         zone_probability : float
+            Smallest probability with which a zone is filled in, in (0, 1]; 0.99 by default.
         at : date, aware datetime or str
             Zones whose clocks agree for the three years from this instant count as one clock.
 

@@ -143,11 +143,13 @@ class FollowUpsModel:
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     bought : ndarray of shape (n_items,), int64
         People whose purchase of each was followed for the whole window.
     item, following : ndarray of shape (n,), int32
         Pairs that occurred: the second was bought after the first.
     people : ndarray of shape (n,), int64
+        People who bought both items of the pair, in this order.
     lift, low, high : ndarray of shape (n,), float64
         Shrunk lift, and the ends of its 90 % interval.
     events : tuple of str
@@ -201,6 +203,7 @@ class FollowUpsModel:
             Of a Dataset. Where a request has a basket (``given=``), its items are followed; elsewhere those that the
             person bought last, strictly before the request: one basket where several share the instant.
         k : int
+            Items per list at most, 1 or more.
         significant_only : bool
             Only pairs whose whole interval lies above 1.
         eligible, exclude : optional
@@ -275,7 +278,9 @@ class FollowUpsModel:
         Parameters
         ----------
         items : array-like of item ids, unique
+            The items that are asked about.
         k : int
+            Items per list at most, 1 or more.
         significant_only : bool
             Only pairs whose whole interval lies above 1.
 

@@ -49,6 +49,7 @@ class Funnel:
         Who is stuck now: ``user_id step channel since_at hours``, those who wait longest first. For reminders
         (:func:`nudges`), not for a report.
     k : int
+        Smallest number of people behind a number that is shown.
     """
 
     table: pd.DataFrame
@@ -89,6 +90,7 @@ def funnel(
     Parameters
     ----------
     data : Dataset, EventLog or frame of events
+        The events of everybody on all channels.
     steps : mapping of str to (str or tuple of (event, channel))
         The steps in order, by name: a type of event on any channel, or on one channel; a list of these is any of them.
     within : str or timedelta

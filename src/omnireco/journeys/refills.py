@@ -117,6 +117,7 @@ class RefillModel:
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     mu : ndarray of shape (n_items,), float64
         Mean log interval in days.
     spread : ndarray of shape (n_items,), float64
@@ -126,6 +127,7 @@ class RefillModel:
     returning : float
         Share of purchases that are followed by another one.
     events : tuple of str
+        The event types that it counts; all where it is empty.
     """
 
     items: Vocabulary
@@ -217,6 +219,7 @@ class RefillModel:
         requests : Requests
             As in :meth:`due`.
         k : int
+            Items per list at most, 1 or more.
         within : str or timedelta
             The window, from the request on.
         eligible, exclude : optional

@@ -226,6 +226,7 @@ class ReturnsModel:
     leaving : float
         Probability that a visit is the last.
     groups : Vocabulary
+        Names of the groups of people, in the order of ``group_rates``.
     group_rates : ndarray of shape (n_groups + 1,)
         Rates relative to everybody; the last for those without a group.
     log_sd : float
@@ -237,7 +238,9 @@ class ReturnsModel:
     ratio : float
         How many times faster than expected people came in the window that differs most; NaN when none was checked.
     horizon_us, session_gap_us : int
+        How far ahead it was checked, and the pause that ends a visit, microseconds.
     events : tuple of str
+        The event types that are a visit; all where it is empty.
     by : str
         The attribute that names the groups, or an empty string.
     n_caused : int

@@ -49,6 +49,7 @@ def unfinished(
     Parameters
     ----------
     data : Dataset, EventLog or frame of events
+        Beginnings and ends, on all channels.
     at : datetime, date or str, optional
         Now; later events are not looked at. The end of the data by default.
     begun, finished : str or iterable of str

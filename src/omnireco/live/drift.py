@@ -73,7 +73,9 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
     Parameters
     ----------
     model : any fitted recommender
+        What the service answers with.
     data : Dataset
+        The data whose last days are looked at.
     like : Profile, optional
         Of the training data: its deciles are used, so that both can be compared.
     days : int, default 7

@@ -59,6 +59,7 @@ class Live:
     snapshot : Snapshot or Model
         Models and tables, as a batch job made them.
     rules : Rules, optional
+        What events mean, and which messages may be sent; the defaults of :class:`omnireco.live.Rules` otherwise.
     store : Store, optional
         Where events are kept: :class:`MemoryStore` by default; :class:`SQLiteStore` or :class:`RedisStore` outlive the
         process.
@@ -169,6 +170,7 @@ class Live:
         user : id
             Somebody unknown gets what most people choose.
         k : int
+            Items per list at most, 1 or more.
         at : datetime, date or str
             Now. Events strictly before it count.
         channel : str, optional
@@ -215,6 +217,7 @@ class Live:
         Parameters
         ----------
         user : id
+            Id of the person.
         at : datetime, date or str
             Now: messages leave at or after it, within ``rules.days``.
         channel : str, optional
@@ -282,7 +285,9 @@ class Live:
         Parameters
         ----------
         user : id
+            Id of the person.
         at : datetime, date or str
+            Now; what happens later is not known yet.
         idle : str or timedelta
             What was touched so recently is left out; nothing by default.
 
@@ -367,6 +372,7 @@ class Live:
         Parameters
         ----------
         users : iterable of ids
+            The people to remove.
         files : iterable of paths
             Saved logs, matrices, models and snapshots to remove them from. Other workers hold an old snapshot until
             they open the new one (:meth:`follow`).

@@ -33,6 +33,7 @@ def updated(model: FactorModel, data: Any, *, threads: int | None = None) -> Fac
     Parameters
     ----------
     model : FactorModel
+        A fitted factor model, such as that of ALS.
     data : Dataset, EventLog or Interactions
         Events are weighed as the model weighs histories.
     threads : int, optional
@@ -125,7 +126,9 @@ def refitted(
     model : FactorModel
         Of as many factors; items that it does not know start from the estimator's draw.
     data : Dataset, EventLog or Interactions
+        All events up to now, or their matrix.
     sweeps : int, default 3
+        Rounds of alternating least squares.
     threads, progress
         As in :meth:`ALS.fit`.
 

@@ -64,6 +64,7 @@ class Rules:
     constraints : iterable of Constraint
         Rules of messages together, such as frequency caps. Limits over many people belong to the batch plan.
     per_person : PerPerson, optional
+        How many messages, items and channels one person may be offered.
     value : TouchValue, optional
         What a message is worth; its fatigue is by default that of the snapshot.
     days : int, default 7

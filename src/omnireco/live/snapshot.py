@@ -31,13 +31,16 @@ class Snapshot:
 
     Parameters
     ----------
-    model : Model, WhatNext or any other with ``recommend(requests, k=)`` and ``items``
+    model : Model, WhatNext, or another object that ranks items
+        Anything with ``recommend(requests, k=)`` and ``items``.
     timing : fitted SendTime or other Timing, optional
         For :meth:`Live.next_touch`, with the audience.
     fatigue : fitted Fatigue, optional
+        What one more message costs in later responses, for the value of messages.
     audience : Audience, optional
         Zones and consents; newer consents come as events.
     catalog : Catalog, optional
+        Prices, margins and categories of the items, for rules and values.
     known_until : datetime, date or str, optional
         The end of the data that the models were fitted on: what staleness is counted from.
 

@@ -113,7 +113,7 @@ class Model(ABC):
             What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
             for groups of people, a pair ``(groups, options)`` of one label per request and a mapping from each label to
             ids or a bool array (stock of the nearest shop, age limits).
-        exclude : array of item ids or bool array over ``model.items``, optional
+        exclude : array of item ids, or of bool of shape (n_items,), optional
             What must not be shown to anybody; per request it is ``data.requests(exclude=...)``.
         exclude_seen : bool
             Leave out items in the person's own history. Items with a target of 0 or less, what the person
@@ -189,6 +189,7 @@ class Model(ABC):
         Parameters
         ----------
         data : Dataset, EventLog or EventScan
+            The events that histories are made of.
 
         Raises
         ------
@@ -205,6 +206,7 @@ class Model(ABC):
         requests : Requests or Interactions
             As in :meth:`recommend`.
         items : array-like of item ids, shape (m,)
+            The items to score, one column each.
 
         Returns
         -------
@@ -236,7 +238,9 @@ class Model(ABC):
         Parameters
         ----------
         items : array-like of item ids, unique
+            The items that are asked about.
         k : int
+            Items per list at most, 1 or more.
 
         Returns
         -------
@@ -258,8 +262,11 @@ class Model(ABC):
         histories : Interactions
             The users to search, including the query users.
         users : array-like of user ids, unique
+            The query users.
         k : int
+            Similar people per list at most, 1 or more.
         threads : int, optional
+            All usable cores by default; never changes the result.
 
         Returns
         -------

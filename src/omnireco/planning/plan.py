@@ -227,6 +227,7 @@ class Plan:
         Parameters
         ----------
         user_id : id
+            Id of the person.
 
         Returns
         -------

@@ -25,7 +25,9 @@ def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     card : Scorecard
+        Made by :func:`omnireco.evaluation.scorecard`.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -56,9 +58,11 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
     Parameters
     ----------
     result : Backtest
+        Made by :func:`omnireco.backtest`.
     metric : str, optional
         By default the first.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------

@@ -26,7 +26,9 @@ def credit(report: Attribution, *, title: str = "Credit by model (not causation)
     Parameters
     ----------
     report : Attribution
+        Made by :func:`omnireco.causal.attribution`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -59,8 +61,11 @@ def first_use(report: Displacement, *, title: str = "Before and after the first 
     Parameters
     ----------
     report : Displacement
+        Made by :func:`omnireco.causal.displacement`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -87,8 +92,11 @@ def funnel_steps(funnel: Funnel, *, title: str = "How far people get", ax: Axes 
     Parameters
     ----------
     funnel : Funnel
+        Made by :func:`omnireco.journeys.funnel`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -102,7 +110,8 @@ def funnel_steps(funnel: Funnel, *, title: str = "How far people get", ax: Axes 
     words = []
     for row in table.to_dict("records"):
         if np.isnan(row["people"]):
-            words.append(f" fewer than {funnel.k} people")
+            known = "" if np.isnan(row["share_of_start"]) else f" {row['share_of_start']:.0%},"
+            words.append(f"{known} people hidden")
             continue
         hours = "" if np.isnan(row["median_hours"]) else f", {row['median_hours']:,.1f} h"
         stuck = f", {row['stuck']:,.0f} stuck now" if row["stuck"] > 0 else ""
@@ -123,8 +132,11 @@ def holdout_effects(
     Parameters
     ----------
     report : HoldoutReport
+        Made by :func:`omnireco.causal.holdout_report`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -152,8 +164,11 @@ def return_calibration(
     Parameters
     ----------
     model : ReturnsModel
+        Made by :meth:`omnireco.journeys.Returns.fit`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------

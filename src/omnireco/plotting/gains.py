@@ -28,7 +28,9 @@ def gain_curve(
     curve : UpliftCurve, or mapping of str to UpliftCurve
         One, or several by name.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -65,8 +67,11 @@ def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax:
     Parameters
     ----------
     path : BudgetPath
+        Made by :func:`omnireco.causal.budget_path`.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------

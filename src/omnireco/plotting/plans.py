@@ -33,6 +33,7 @@ def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
     saved : Saved
         Of ``plan.saved(at=0.98)``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -61,10 +62,13 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     channel : str
+        The channel whose messages are counted.
     per : duration, optional
         As in ``plan.load``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -106,9 +110,11 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     k : int
         Cells of fewer people, and others from which they would follow, are drawn together as too few to show.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -144,6 +150,7 @@ def what_if(found: WhatIf, *, ax: Axes | None = None) -> Axes:
     found : WhatIf
         Of ``plan.with_limit(...)``.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -171,9 +178,11 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     user_id : id
         It is not drawn: the picture names nobody.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------

@@ -60,6 +60,7 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     log : EventLog
+        The events to count.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -88,7 +89,9 @@ def week(profile: Any, *, title: str = "Activity by local hour of the week", ax:
     profile : array-like of shape (168,) or (n, 168)
         Shares per hour of the week, Monday 00:00 first; the mean of several rows is drawn.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -126,7 +129,9 @@ def comparison(
     k : int, optional
         Length of list; the first of the report by default.
     title : str, optional
+        Written over the picture; the metric by default.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -185,6 +190,7 @@ def send_curve(
     title, label : str
         The title, and the label of the vertical axis.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -242,7 +248,9 @@ def shrinkage(
     skill : pandas.DataFrame or Headroom
         As `timing_skill` gives it, or the report of `headroom`; one line per model.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -287,10 +295,13 @@ def people_hours(
     profiles : array-like of shape (n, 168)
         At most 12 people.
     population : array-like of shape (168,)
+        Profile of everybody: the share of each local hour of the week, Monday 00:00 first.
     counts : array-like of shape (n, 168), optional
         Their sessions, drawn as bars: the distance from bars to profile is the shrinkage.
     title : str
+        Written over the picture.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -343,6 +354,7 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     timezone : str
         The calendar by which days are counted.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -368,6 +380,7 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     hour : array-like of int, shape (n,)
         The local hour of the day of every message, 0 to 23.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -397,7 +410,9 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     plan : Plan
+        Made by :func:`omnireco.plan`.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -422,7 +437,9 @@ def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report : ChannelReport
+        Made by :func:`omnireco.evaluation.channel_report`.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -438,9 +455,11 @@ def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None
     Parameters
     ----------
     report : ChannelReport
+        Made by :func:`omnireco.evaluation.channel_report`.
     top : int
         How many to show; the others are drawn together.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -466,7 +485,9 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report : ChannelReport
+        Made by :func:`omnireco.evaluation.channel_report`.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -483,11 +504,13 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
         title_of(ax, "No journey was completed")
         ax.set_axis_off()
         return ax
-    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=max(cells.max(initial=0.0), 1e-9), aspect="auto")
+    most = float(np.nanmax(cells))
+    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=most, aspect="auto")
     for row in range(share.shape[0]):
         for column in range(share.shape[1]):
-            color = "white" if cells[row, column] > 0.6 * cells.max() else INK
-            ax.text(column, row, f"{cells[row, column]:.1%}", ha="center", va="center", color=color)
+            color = "white" if cells[row, column] > 0.6 * most else INK
+            found = f"{cells[row, column]:.1%}" if np.isfinite(cells[row, column]) else "hidden"
+            ax.text(column, row, found, ha="center", va="center", color=color)
     ax.set_xticks(range(share.shape[1]), share.columns)
     rates = report.journeys.set_index("started_on").loc[starts]
     ax.set_yticks(range(share.shape[0]), [f"{name} ({n:,})" for name, n in zip(starts, rates["journeys"], strict=True)])
@@ -504,9 +527,11 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     Parameters
     ----------
     report : ChannelReport
+        Made by :func:`omnireco.evaluation.channel_report`.
     top : int
         How many pairs of channels to show, the commonest.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------
@@ -534,8 +559,11 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
     Parameters
     ----------
     report : ChannelReport
+        Made by :func:`omnireco.evaluation.channel_report`.
     measure : {"share_of_people", "people", "events", "completions", "value"}
+        What is drawn of each channel and period; shares of people by default.
     ax : matplotlib.axes.Axes, optional
+        The axes to draw into; those of a new figure by default.
 
     Returns
     -------

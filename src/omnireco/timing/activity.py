@@ -328,6 +328,7 @@ class ActivityModel:
     trust : ndarray of shape (4,)
         Share of the personal profile that paid off for 1-5, 6-20, 21-100 and more sessions of history.
     half_life_us : int or None
+        The age at which a session weighs half, microseconds; None where all weigh the same.
     n_caused, n_without_zone : int
         Sessions left out because a message caused them, and people whose events have no local hour.
     gains : ndarray of shape (cells, 3)

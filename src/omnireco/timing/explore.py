@@ -76,6 +76,7 @@ def explore(
     floor : float or ndarray of shape (n,)
         Share of choices that is even over the allowed slots, in [0, 1], for all or per person.
     seed : int
+        Of the draws, 0 or more; 0 by default.
 
     Returns
     -------
@@ -171,6 +172,7 @@ class Exploration:
     least, most : float
         Smallest and largest floor of a person, in [0, 1].
     seed : int
+        Of the draws, 0 or more; 0 by default.
 
     Raises
     ------

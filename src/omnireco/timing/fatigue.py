@@ -184,6 +184,7 @@ class FatigueModel:
     Attributes
     ----------
     channels : Vocabulary
+        Names of the channels, in the order of their codes.
     coefficient, low, high : ndarray of shape (n_channels,)
         A response is ``exp(-coefficient)`` times as likely per fresh message; with a 95 % interval.
     common : float
@@ -197,7 +198,9 @@ class FatigueModel:
     answer_rate : ndarray of shape (n_channels,)
         Share of messages with a response.
     n_messages : ndarray of shape (n_channels,)
+        Messages on each channel that it was learned from.
     users : Vocabulary
+        Ids of the people in the message log.
     indptr, sent_at : ndarrays
         When each person was written to, UTC microseconds.
     per_day : ndarray of shape (n_users, n_channels)

@@ -242,6 +242,7 @@ class ReadingModel:
     spells : Spells
         The messages, by person; ``indptr`` (n_users + 1,) has where each begins.
     activity : ActivityModel or None
+        Activity profiles of people, where they were learned too.
     open_weight : float
         What an open counts next to a click.
     machine_share : ndarray of shape (n_channels,)

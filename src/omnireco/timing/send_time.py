@@ -478,6 +478,7 @@ class SendTimeModel:
         Parameters
         ----------
         audience : Audience
+            The people, with time zones, consents and attributes.
         rows : ndarray of int, shape (n_rows,)
             Rows of the audience.
         channel : str

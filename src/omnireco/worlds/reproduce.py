@@ -122,6 +122,7 @@ def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, prog
     Parameters
     ----------
     name : {"movielens_100k_mcrec", "movielens_1m_m1", "amazon_toys_seq", "movielens_100k_sar"}
+        Which published table.
     path : str or Path
         The data, which may not be redistributed: a file, or a folder that holds it (directly, or in a folder of the
         table's name). Fixed splits: ``interactions.parquet`` with ``user_id``, ``item_id`` and ``split`` ("train" or

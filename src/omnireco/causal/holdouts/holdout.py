@@ -36,12 +36,15 @@ class Holdout:
     Attributes
     ----------
     users : Vocabulary
+        Ids of the people, in the order of their codes.
     held : ndarray of shape (n_users,), bool
         Who is held out.
     share : float
         Probability of being held out.
     experiment : str
+        The name of the experiment: another name is another draw.
     seed : int
+        What the draw was made with, 0 or more; 0 where it was made elsewhere.
     """
 
     users: Vocabulary
@@ -69,11 +72,13 @@ class Holdout:
         Parameters
         ----------
         user_ids : array-like of ids
+            People to draw from, each once.
         share : float
             Probability of being held out, in (0, 1).
         experiment : str
             The name of the experiment: another name is another draw.
         seed : int
+            Of the draw, 0 or more; the same seed and experiment hold the same people out.
 
         Returns
         -------
@@ -124,6 +129,7 @@ class Holdout:
         share : float
             The probability of being held out with which the groups were drawn.
         experiment : str
+            The name of the experiment.
 
         Raises
         ------

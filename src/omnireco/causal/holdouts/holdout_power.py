@@ -61,6 +61,7 @@ def holdout_power(
     icc : float
         Correlation of outcomes within a cluster: the variance is 1 + (per_cluster - 1) icc times as great.
     confidence, power : float
+        Of the two-sided test: its confidence, and the probability that it shows the lift; 0.95 and 0.8 by default.
 
     Returns
     -------

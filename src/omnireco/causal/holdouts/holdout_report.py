@@ -69,10 +69,13 @@ class HoldoutReport:
         first, then of each segment; NaN where a segment has fewer than ``k`` people on a side, or would follow from
         the others.
     n_treated, n_holdout : int
+        People who could get messages, and people held out.
     ratio_p : float
         Probability of groups at least as uneven by chance: below 0.001 they are not those that were drawn.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     experiment : str
+        The name of the experiment, as the holdout has it.
     start_us, end_us : int
         When outcomes counted, UTC microseconds.
     """
@@ -129,6 +132,7 @@ class HoldoutReport:
         base_spend : float
             What was spent on the channel anyway.
         outcome : {"value", "conversions", "converted"}
+            Which outcome to pass on: money, conversions, or people who converted.
 
         Returns
         -------
@@ -237,6 +241,7 @@ def holdout_report(
         ``user_id`` and ``segment`` (a text), one row per person, known before ``start``: each segment by itself too.
         Intervals are not corrected for how many there are.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         Groups of fewer people are refused.
 

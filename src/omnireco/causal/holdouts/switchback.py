@@ -58,6 +58,7 @@ class SwitchbackReport:
     left_out : int
         Blocks without a partner inside the data.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     table: pd.DataFrame
@@ -96,6 +97,7 @@ class Switchback:
     Attributes
     ----------
     on : ndarray of shape (n_blocks,), bool
+        Whether messages are on in each block, in order of time.
     start_us : int
         Start of the first block, UTC microseconds.
     length_us, washout_us : int
@@ -172,9 +174,11 @@ class Switchback:
         Parameters
         ----------
         data : Dataset, EventLog or frame of events
+            The events of everybody while the blocks lasted.
         completes : str
             The event that is counted.
         confidence : float
+            Confidence of the intervals, between 0 and 1, such as 0.95.
         k : int
             Events of fewer people are refused.
 
@@ -295,6 +299,7 @@ def switchback(start: Any, end: Any, *, every: Any = "6h", washout: Any = "1h", 
         At the start of each block, not counted: what was sent before still works. "0h" is no duration; write
         ``washout="1us"`` for none.
     seed : int
+        Of the random draws, 0 or more; the same seed gives the same result. 0 by default.
 
     Returns
     -------

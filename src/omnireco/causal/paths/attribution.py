@@ -69,9 +69,11 @@ class Attribution:
         journeys with a conversion it started and closed (NaN where fewer than ``k`` people did). Channels of fewer than
         ``k`` people are joined.
     conversions, value : float
+        Conversions on all paths, and what they are worth in all, credited or not.
     unprompted : float
         Conversions without any touch, which nobody is credited with; NaN where they are of fewer than ``k`` people.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     table: pd.DataFrame
@@ -263,7 +265,9 @@ def attribution(
         Resamples of people for intervals; 0 for none. Where Shapley values are sampled, their interval is that of the
         sampling.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     seed : int
+        Of the random draws, 0 or more; the same seed gives the same result. 0 by default.
     k : int
         Channels of fewer people are joined, as ``"(few people)"``; of other numbers that fewer people are behind,
         nothing is said. Counted paths do not say who: every conversion counts as a person. 1 shows all.

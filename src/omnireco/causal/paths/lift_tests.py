@@ -28,6 +28,7 @@ class LiftTests:
     Attributes
     ----------
     channel : tuple of str
+        The channel of each test.
     start_at, end_at : ndarray of shape (n,), int64
         UTC microseconds; the end is exclusive.
     lift, standard_error : ndarray of shape (n,), float64

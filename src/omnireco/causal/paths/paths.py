@@ -39,9 +39,11 @@ class Paths:
     Attributes
     ----------
     channels : Vocabulary
+        Names of the channels, in the order of their codes.
     start : ndarray of shape (n + 1,), int64
         Touches ``start[p] : start[p + 1]`` belong to path p.
     channel : ndarray of shape (n_touches,), int32
+        Code of the channel of each touch, path by path in order of time.
     hours : ndarray of shape (n_touches,), float64
         Before the end of the path; NaN where it is not known.
     conversions, value, nulls : ndarray of shape (n,), float64
@@ -97,6 +99,7 @@ class Paths:
         Parameters
         ----------
         data : Dataset, EventLog or frame of events
+            Touches and conversions of everybody, over all channels.
         completes : str or iterable of str
             Events that are conversions; all others are touches.
         window : str or timedelta
@@ -156,6 +159,7 @@ class Paths:
         columns : mapping of str to str, optional
             Our name to yours: ``{"conversions": "total_conversions", "nulls": "total_null"}``.
         separator : str
+            What stands between two channels of a path; ``>`` by default, spaces around it do not count.
 
         Returns
         -------

@@ -58,6 +58,7 @@ class ContactEffects:
     unknown : int
         Decisions whose window reaches past the data: left out.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     table: pd.DataFrame
@@ -107,12 +108,15 @@ def contact_effects(
         ``contacted`` (True or False) and ``propensity`` (the probability with which ``contacted`` was True), strictly
         between 0 and 1.
     data : Dataset, EventLog or frame of events
+        The events among which conversions are looked for.
     completes : str or iterable of str
         Events that are conversions.
     within : str or timedelta
         Conversions so soon after a decision count; decisions whose window ends after the data are left out.
     measure : {"conversions", "value"}
+        Whether conversions are counted, or their value is summed. Conversions by default.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         Cells with fewer people on a side are left out.
 

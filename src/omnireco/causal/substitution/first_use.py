@@ -58,11 +58,14 @@ class Displacement:
     pre_trend_p : float
         Probability of such differences before the first use if there were none. NaN without enough periods.
     channel, outcome : str
+        The channel whose first use is studied, and what it may change, such as ``conversions on branch``.
     period_us : int
+        Length of a period, microseconds.
     n_people, n_adopters, left_out : int
         People in the study, those who begin to use the channel during it, and people who were left out (unknown in the
         first period, or users already).
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     table: pd.DataFrame
@@ -133,6 +136,7 @@ def displacement(
     Parameters
     ----------
     data : Dataset, EventLog or frame of events
+        The events of everybody on all channels.
     channel : str
         The one that people begin to use.
     on : str
@@ -142,7 +146,9 @@ def displacement(
     period : str or timedelta
         Length of a period; the log needs four at least.
     measure : {"conversions", "value"}
+        Whether conversions are counted, or their value is summed. Conversions by default.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     seed : int
         Of the multiplier bootstrap behind the band.
     k : int

@@ -39,6 +39,7 @@ class BudgetPath:
     Attributes
     ----------
     arms : tuple of str
+        The treatments between which a budget is divided; the control is not among them.
     budget : ndarray of shape (n,)
         What is spent, from 0 to what the path can spend.
     price : ndarray of shape (n,)
@@ -54,7 +55,9 @@ class BudgetPath:
     share : ndarray of shape (n, n_arms)
         Share of the people with each arm.
     rows, people : int
+        Rows of the experiment, and the people they are about.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     arms: tuple[str, ...]
@@ -156,6 +159,7 @@ def budget_path(
     n_bootstrap, seed : int
         Resamples of people; the predictions and the path stay as they are.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     threads : int, optional
         Never changes a result.
     k : int

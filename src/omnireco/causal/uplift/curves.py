@@ -35,6 +35,7 @@ class UpliftCurve:
     Attributes
     ----------
     arm, control : str
+        The treatment, and what it is compared with.
     share : ndarray of shape (n,)
         Share of the people who are treated, those with the highest scores first; from 0 to 1.
     gain, gain_low, gain_high : ndarray of shape (n,)
@@ -42,10 +43,13 @@ class UpliftCurve:
     measures : tuple of str
         ``qini``, ``auuc``, ``autoc``; defined in :func:`uplift_curve`.
     value, low, high : ndarray of shape (3,)
+        Each of ``measures``, and its interval.
     draws : ndarray of shape (n_draws, 3)
         The measures in each resample, for paired differences.
     rows, people, seed : int
+        Rows of the experiment, the people they are about, and the seed of the resamples.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     """
 
     arm: str
@@ -116,6 +120,7 @@ class UpliftCurve:
         other : UpliftCurve
             Of the same experiment, seed and number of resamples: both then drew the same people.
         measure : {"qini", "auuc", "autoc"}
+            Which of ``measures`` to compare; ``qini`` by default.
 
         Returns
         -------
@@ -196,6 +201,7 @@ def uplift_curve(
     n_bootstrap, seed : int
         Resamples of people.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     threads : int, optional
         Never changes a result.
     k : int

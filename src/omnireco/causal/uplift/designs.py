@@ -31,6 +31,7 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     before : array-like of shape (n,), optional
         The same outcome before the experiment, or anything known before that goes with it; by default its placebo.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         An experiment with fewer people in an arm is refused.
 
@@ -114,6 +115,7 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95, k: int 
         ``arm`` is what was drawn by lot, ``received`` whether it arrived (``from_frame(..., received=)``); propensities
         known.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         An experiment with fewer people in an arm is refused.
 
@@ -210,6 +212,7 @@ def policy_value(
     Parameters
     ----------
     experiment : Experiment
+        Arms, outcomes and propensities, one row per person and occasion.
     policies : array-like of shape (n, n_arms), or mapping of str to array-like
         The probability with which a policy gives each arm (``model.policy()``). Every arm for all is there by itself,
         under the arm's name.
@@ -222,6 +225,7 @@ def policy_value(
     n_bootstrap, seed : int
         Resamples of people.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         An experiment with fewer people in an arm is refused.
 

@@ -33,6 +33,7 @@ class Effects:
         ``arm group effect low high rows people``; further columns where the verb that made it says so. Effect and
         interval are NaN in a group of fewer than k people, whose counts are 0.
     confidence : float
+        Confidence of the intervals, between 0 and 1, such as 0.95.
     rows : int
         Rows that were looked at.
     """

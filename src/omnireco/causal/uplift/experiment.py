@@ -121,6 +121,7 @@ class Experiment:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
+            One row per person and occasion; ``columns`` names other spellings.
         treatment : str
             The column that names the arm of each row.
         control : str or int

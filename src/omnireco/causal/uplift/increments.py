@@ -25,6 +25,7 @@ class Increments:
     Attributes
     ----------
     users : Vocabulary
+        Ids of the people whose increments are known.
     channels : tuple of str
         The arms.
     increment : ndarray of shape (n_users, n_channels)
@@ -80,9 +81,11 @@ class Increments:
         Parameters
         ----------
         audience : Audience
+            The people, with time zones, consents and attributes.
         rows : ndarray of int
             Rows of the audience.
         channel : str
+            The channel of the message.
         at_us : ndarray of int64
             UTC microseconds.
         """
@@ -97,6 +100,7 @@ class Increments:
         Parameters
         ----------
         audience : Audience
+            The people, with time zones, consents and attributes.
         rows : ndarray of int
             Rows of the audience.
         channel : str

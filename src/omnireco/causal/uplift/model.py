@@ -39,6 +39,7 @@ class UpliftModel:
     experiment : Experiment
         What was learned from.
     learner : str
+        How effects were learned: ``s``, ``t``, ``x``, ``r`` or ``dr``.
     own, error : ndarray of shape (n, n_arms - 1)
         The effect of each arm on each row, by models that never saw the row's person, and its standard error (NaN where
         the learner has none).
@@ -359,6 +360,7 @@ class UpliftModel:
         Parameters
         ----------
         data : Dataset
+            With the parts that the features are made of.
         """
         if self._read is None:
             raise ParameterError(

@@ -54,6 +54,7 @@ class Requests:
     ids : Vocabulary
         One id per request, in row order; the ``users`` of the lists that answer it.
     users : Vocabulary
+        Ids of the people who ask; ``user`` has their codes.
     user : ndarray of shape (n,), int32
         -1 for somebody unknown.
     at : ndarray of shape (n,), int64
@@ -239,6 +240,7 @@ class Requests:
         Parameters
         ----------
         log : EventLog
+            The events: what people chose, and where and when.
         context : iterable of str
             ``"channel"`` and labels of the log, such as ``"store_id"``: taken from the first event of the request.
         events : iterable of str, optional

@@ -73,6 +73,7 @@ class Touches:
     Attributes
     ----------
     users, items, channels : Vocabulary
+        Ids and names behind the codes: people, items, channels.
     user, item, channel : int32 arrays, shape (n,)
         Codes into the vocabularies.
     send_at : int64 array, shape (n,)
@@ -141,6 +142,7 @@ class Touches:
         Parameters
         ----------
         data : Dataset
+            What is known of people and channels up to its end.
         users : array-like of ids, shape (n,)
             Somebody may be named more than once.
         channel : str or array-like of str
@@ -249,6 +251,7 @@ class Touches:
         Parameters
         ----------
         channels : sequence of str, or None
+            Names of channels; None means every channel.
         where : str
             Begins the error: ``"QuietHours: channels"``.
         missing : {"raise", "ignore"}

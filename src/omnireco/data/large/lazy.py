@@ -49,9 +49,11 @@ class LazyEvents(Generic[LogT]):
     Parameters
     ----------
     frame : polars.LazyFrame, DuckDB relation, Ibis table or PySpark DataFrame
+        The table, which stays where it is; queries run in its engine.
     columns : mapping of str to str
         Our name to yours.
     itemless : {"raise", "keep"}
+        Whether an event without an item is an error, or an event about no item.
     log_class : type
         What :meth:`log` returns: `EventLog`.
     """
@@ -144,7 +146,9 @@ class LazyEvents(Generic[LogT]):
         Parameters
         ----------
         users, items : array-like of ids, optional
+            People and items whose events are wanted; all by default.
         channels, events : list of str, optional
+            Channels and event types that are wanted; all by default.
         start, end : datetime, date or str, optional
             ``start <= time < end``.
         context : iterable of str

@@ -71,6 +71,7 @@ class EventScan(Generic[LogT]):
     columns : mapping of str to str
         Our name to yours.
     itemless : {"raise", "keep"}
+        Whether an event without an item is an error, or an event about no item.
     log_class : type
         What :meth:`log` returns: `EventLog`.
     """
@@ -109,6 +110,7 @@ class EventScan(Generic[LogT]):
         progress : bool or callable(done, total)
             A bar over batches of a million rows.
         threads : int, optional
+            All usable cores by default; never changes the result.
 
         Returns
         -------
@@ -201,12 +203,16 @@ class EventScan(Generic[LogT]):
         Parameters
         ----------
         users, items : array-like of ids, optional
+            People and items whose events are wanted; all by default.
         channels, events : list of str, optional
+            Channels and event types that are wanted; all by default.
         start, end : datetime, date or str, optional
             ``start <= time < end``.
         context : iterable of str
             As in ``EventLog.from_frame``.
         progress : bool or callable(done, total)
+            True shows a bar; a function is called with the steps done and their number; False, the default, shows
+            nothing.
 
         Returns
         -------

@@ -38,7 +38,9 @@ class UserAmounts:
     Parameters
     ----------
     users : Vocabulary
+        Ids of the people, in the order of their codes.
     amount : ndarray of shape (n_users,), float64
+        What each person has, in the unit of the caller (points, money).
 
     Examples
     --------
@@ -97,6 +99,7 @@ class UserAmounts:
         Parameters
         ----------
         data : Dataset, EventLog or frame of events
+            The events that earn and spend, of the whole history.
         each : mapping of str to float, optional
             Points for each event of a type; negative ones are spent: ``{"visit": 5, "redeem": -100}``.
         per_value : mapping of str to float, optional

@@ -29,6 +29,7 @@ class StockLevels:
     Parameters
     ----------
     items, stores : Vocabulary
+        Ids of the items and of the shops, in the order of their codes.
     item, store : ndarray of shape (n,), int32
         In the order (item, store); a pair that is not listed has no pieces.
     pieces : ndarray of shape (n,), float64

@@ -46,6 +46,7 @@ class Shops:
     Parameters
     ----------
     stores : Vocabulary
+        Ids of the shops, in the order of their codes.
     zones : Vocabulary
         IANA names.
     zone : ndarray of shape (n_stores,), int32
@@ -114,6 +115,7 @@ class Shops:
             closed; so is a shop without hours. ``"holiday"`` are public holidays, closed when they are not named. A
             span that ends before it begins runs past midnight. ``24:00`` is the end of a day.
         holidays : Holidays, optional
+            Public holidays, for the hours named ``"holiday"``; without them no day is one.
         columns : mapping of str to str, optional
             Our name to yours.
 
@@ -269,6 +271,7 @@ class Nearby:
     Parameters
     ----------
     users, stores : Vocabulary
+        Ids of the people and of the shops, in the order of their codes.
     store : ndarray of shape (n_users, k), int32
         -1 where there is none.
     distance : ndarray of shape (n_users, k), float64

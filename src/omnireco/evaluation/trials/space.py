@@ -34,6 +34,7 @@ class Between:
     Parameters
     ----------
     low, high : float
+        The ends, both included.
     log : bool
         Whether every factor, rather than every difference, is equally probable.
     whole : bool

@@ -59,6 +59,7 @@ class Tuned:
         Mean paired difference of ``best`` to ``default`` per person on a window that chose nothing, with a 95 %
         interval; 0 where the default was the best.
     metric : str
+        Name of the metric that chose.
     trials : pandas.DataFrame
         ``trial share value n_people error`` and a column per parameter, in the order tried; trial 0 is the default.
         ``share`` of the people it was fitted and measured on; ``value`` on the window that chose, too good for the
@@ -157,6 +158,7 @@ def tune(
     threads : int, optional
         Trials at a time; all usable cores by default. Changes no number.
     progress : bool or callable(done, total)
+        True shows a bar; a function is called with the steps done and their number; False, the default, shows nothing.
 
     Returns
     -------

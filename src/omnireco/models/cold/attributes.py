@@ -92,7 +92,9 @@ def with_people(histories: Interactions, ids: Any) -> Interactions:
     Parameters
     ----------
     histories : Interactions
+        One row of the user-item matrix per person.
     ids : array-like of user ids, unique
+        People whose rows are wanted, in this order.
 
     Examples
     --------
@@ -246,6 +248,7 @@ class AttributeRecommender(ABC):
             somebody has had are their events strictly before the request. Or people x attributes themselves, as
             :func:`people_attributes` makes them, one row per person: then nothing is known of what they have had.
         k : int
+            Items per list at most, 1 or more.
         eligible, exclude : optional
             As in :meth:`omnireco.models.Model.recommend`.
         exclude_seen : bool
@@ -316,7 +319,9 @@ class AttributeModel(AttributeRecommender):
     Parameters
     ----------
     model : FactorModel
+        The factor model among whose items people are placed.
     attributes : Vocabulary
+        Names of the attributes' values, in the order of the rows of ``slope``.
     slope : ndarray of shape (n_attributes, d), float32
         What each attribute adds to a person's vector.
     start : ndarray of shape (d,), float32

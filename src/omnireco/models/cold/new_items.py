@@ -26,6 +26,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
     Parameters
     ----------
     model : FactorModel
+        A fitted factor model, such as that of ALS.
     attributes : Interactions
         Items x attributes, the items where people usually stand: ``Interactions.from_frame(frame,
         columns={"user_id": "item_id", "item_id": "attribute"})``. Known items teach the map, the others are added.

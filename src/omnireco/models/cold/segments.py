@@ -123,8 +123,11 @@ class SegmentModel(AttributeRecommender):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
+        People who chose each item: the ranking for people without a segment.
     segments : Vocabulary
+        Names of the segments, in the order of the rows of ``scores``.
     scores : ndarray of shape (n_segments, n_items), float32
         Shrunken share of the segment that chose the item.
     event_weights : Weights or None

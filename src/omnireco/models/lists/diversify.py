@@ -46,6 +46,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     lists : Recommendations
         Candidates, best first.
     k : int
+        Items per list at most, 1 or more.
     trade_off : float
         1 keeps the order of the lists; 0 looks at variety alone.
     similarity : ItemModel
@@ -103,6 +104,7 @@ def avoid(
     disliked : Interactions
         What people rejected: every stored cell, whatever its sign. People who are not in it keep their order.
     k : int
+        Items per list at most, 1 or more.
     strength : float
         How far the nearest duplicate of a dislike falls, as a share of the list's range of scores. 0 only excludes.
     similarity : ItemModel
@@ -158,6 +160,7 @@ def calibrated(
     catalog : Catalog
         With ``category``; an item without one counts for none.
     k : int
+        Items per list at most, 1 or more.
     strength : float
         0 keeps the order of the lists, 1 looks at the shares alone.
 
@@ -234,6 +237,7 @@ def quotas(
     catalog : Catalog
         With ``category``; items without one are not limited.
     k : int
+        Items per list at most, 1 or more.
     max_per_category : int or mapping of str to int
         The same limit for all categories, or limits for some.
     missing : {"raise", "ignore"}
@@ -287,6 +291,7 @@ def promoted(
     lists : Recommendations
         Candidates, best first.
     k : int
+        Items per list at most, 1 or more.
     pin : iterable of item ids
         Put first, in this order.
     boost : mapping of item id to int or float, optional

@@ -38,6 +38,7 @@ class Explanations:
     Parameters
     ----------
     users, items : Vocabulary
+        Ids of the people explained, and of all items.
     channels : tuple of str
         Layers of the histories.
     user, item, because, channel : ndarray of shape (n,), int32

@@ -39,6 +39,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     lists : Recommendations
         Candidates, best first.
     k : int
+        Items per list at most, 1 or more.
     trade_off : float
         Between 0 and 1. 1 keeps the order of the lists; towards 0 variety alone decides.
     similarity : ItemModel
@@ -97,6 +98,7 @@ def limit_popularity(
     model : Model
         Whose ``popularity`` counts, such as the model that made the lists.
     k : int
+        Items per list at most, 1 or more.
     max_popular : int
         Popular items in a list of ``k``, at most.
     share : float
@@ -146,6 +148,7 @@ def limit_exposure(
     lists : Recommendations
         Candidates, best first. Longer lists leave more to fall back on.
     k : int
+        Items per list at most, 1 or more.
     max_per_item : int or mapping of item id to int
         People an item is shown to: the same limit for all items, or limits for some.
     missing : {"raise", "ignore"}

@@ -228,9 +228,11 @@ class FactorModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item: the ranking for people without a history.
     factors : ndarray of shape (n_items, d), float32
+        The vector of each item.
     loss : Loss
         What histories are placed by; see :class:`ALS`.
     event_weights : Weights or None
@@ -408,6 +410,7 @@ class FactorModel(Model):
         Parameters
         ----------
         histories : Interactions
+            One row of the user-item matrix per person.
         targets : Interactions, optional
             Target of each cell, as :meth:`ALS.fit` takes them; ``histories.targets`` by default.
         threads : int, optional

@@ -348,6 +348,7 @@ class ItemModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item: the ranking for people without a history.
     weights : ndarray or csr_matrix of shape (n_items, n_items), float32

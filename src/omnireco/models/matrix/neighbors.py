@@ -132,6 +132,7 @@ class NeighborModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item: the ranking for people without a history.
     people : csr_matrix of shape (n_people, n_items), float32

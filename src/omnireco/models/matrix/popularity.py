@@ -125,6 +125,7 @@ class PopularityModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item: the ranking for people without a history.
     vector : ndarray of shape (n_items,), float32

@@ -101,6 +101,7 @@ class ProjectionModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item: the ranking for people without a history.
     encode : ndarray of shape (n_items, d), float32

@@ -28,6 +28,7 @@ class BPR(Estimator):
     Parameters
     ----------
     factors : int
+        Length of the vectors; 64 by default.
     learning_rate, regularization : float
         Of the stochastic gradient.
     iterations : int
@@ -76,6 +77,7 @@ class BPR(Estimator):
         Parameters
         ----------
         data : Dataset, EventLog, EventScan or Interactions
+            The events, or the user-item matrix made of them.
         threads : int, optional
             Training has one thread.
         progress : bool or callable(done, total)
@@ -95,6 +97,7 @@ class LogisticMF(Estimator):
     Parameters
     ----------
     factors : int
+        Length of the vectors; 32 by default.
     learning_rate, regularization : float
         Of the gradient steps with AdaGrad.
     iterations : int
@@ -146,6 +149,7 @@ class LogisticMF(Estimator):
         Parameters
         ----------
         data : Dataset, EventLog, EventScan or Interactions
+            The events, or the user-item matrix made of them.
         threads : int, optional
             Training has one thread.
         progress : bool or callable(done, total)

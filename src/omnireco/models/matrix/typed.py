@@ -222,6 +222,7 @@ class TypedModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people showed the target behaviour with each item: the ranking for people without a history.
     weights : ndarray of shape (n_types * n_items, n_items), float32

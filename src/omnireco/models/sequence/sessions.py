@@ -219,6 +219,7 @@ class WhatNext:
             count; items the model does not know are left out. What lies in the basket (``given=``) counts as one
             event of this moment.
         k : int
+            Items per list at most, 1 or more.
         eligible, exclude : optional
             As in :meth:`Model.recommend`; groups have one label per request.
         exclude_seen : bool
@@ -226,6 +227,8 @@ class WhatNext:
         threads : int, optional
             All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
+            True shows a bar; a function is called with the steps done and their number; False, the default, shows
+            nothing.
 
         Returns
         -------
@@ -295,6 +298,7 @@ class WhatNext:
         age : sequence of str, timedelta or float
             How long ago each was: durations, or seconds.
         k : int
+            Items per list at most, 1 or more.
         exclude_seen : bool
             Leave out ``items``. False where people come back for the same.
         eligible : optional

@@ -33,11 +33,15 @@ class BlendModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         That of the first model: the ranking for people without a history.
     names : tuple of str
+        Names of the members.
     models : tuple of Model
+        The fitted members, in this order.
     weights : tuple of float
+        Weight of each member, in this order.
     scale : {"deviation", "rank", "none"}
         See :class:`Blend`.
     """

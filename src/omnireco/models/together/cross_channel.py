@@ -149,11 +149,13 @@ class ChannelModel(Model):
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     popularity : ndarray of shape (n_items,), float32
         How many people chose each item, on ``channel`` if there is one: the ranking for people without a history.
     base : Model
         What scores the joined cells.
     channels : tuple of str
+        Channels for which it ranks.
     lifts : ndarray of shape (n_channels, n_items), float32
         Shrunken log-lift of each item on each channel; 0 where the channel is like the others.
     people : ndarray of shape (n_channels, n_items), float32
@@ -376,6 +378,7 @@ def join_channels(
     Parameters
     ----------
     x : Interactions
+        A matrix with a layer per channel.
     channel_weights : mapping of str to float, optional
         Above 0, per channel; 1 where not listed.
     saturation : {"log", "none", "binary"}

@@ -113,6 +113,7 @@ class Fallback:
             ``data.requests()``: every step reads what it needs out of the Dataset. Or histories, with ``attributes``
             beside them where a step reads some; ``with_people(x, ids)`` adds people without a history.
         k : int
+            Items per list at most, 1 or more.
         attributes : Interactions, optional
             People x attributes and segments, as :func:`people_attributes` makes them; with histories only.
         eligible, exclude, exclude_seen, threads
@@ -207,6 +208,7 @@ class FallbackLists:
     Parameters
     ----------
     lists : Recommendations
+        The list of each person, by the step that served them.
     steps : tuple of str
         Names of the steps, in order.
     step : ndarray of shape (n_users,), int32

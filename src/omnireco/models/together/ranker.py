@@ -105,6 +105,7 @@ class Ranker(Estimator):
     negatives : int
         How many candidates that were not chosen stand beside the chosen ones of a request while it learns.
     seed : int
+        Of the random draws, 0 or more; the same seed gives the same result. 0 by default.
     missing : {"raise", "ignore"}
         Whether a type of event in ``dislikes`` or ``unfinished`` that the log does not have is an error, or is passed
         over, as the defaults of both are.
@@ -219,6 +220,8 @@ class Ranker(Estimator):
         threads : int, optional
             Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
+            True shows a bar; a function is called with the steps done and their number; False, the default, shows
+            nothing.
 
         Returns
         -------
@@ -405,20 +408,27 @@ class RankerModel:
     Parameters
     ----------
     items : Vocabulary
+        Ids of the items that it knows, in the order of their codes.
     models : mapping of str to Model
         Who proposes.
     weights : tuple of Weights
         Event weights of the histories of each model without its own.
     population : Population
+        What is known of items and contexts at the end of the data: counts, categories, vectors.
     columns : which types of event become features
+        Types of event that are choices, dislikes, begun and finished.
     n_candidates : int
+        Items that are looked at per request.
     exclude_seen : bool
+        Whether items of the person's past are left out.
     timezone : str or None
         One zone for everybody, in place of the zones of the audience.
     half_lives : (float, float)
         Microseconds.
     fact_names : tuple of tuple of str
+        Names of the columns of each frame of facts that it was fitted with.
     scorer : Quadratic or Trees
+        What gives the candidates their scores.
     curves : mapping of str to Isotonic
         From scores to probabilities, by channel; ``""`` for all others.
     calibration : mapping of str to (float, int)
@@ -482,6 +492,8 @@ class RankerModel:
         threads : int, optional
             Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
+            True shows a bar; a function is called with the steps done and their number; False, the default, shows
+            nothing.
 
         Returns
         -------

@@ -31,6 +31,7 @@ class Offers:
     Parameters
     ----------
     offers, items : Vocabulary
+        Ids of the offers, and of the items that they are about.
     item : ndarray of shape (n_offers,), int32
         The item that an offer is about; -1 for any.
     price : ndarray of shape (n_offers,), float64

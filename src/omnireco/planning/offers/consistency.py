@@ -34,6 +34,7 @@ class OfferAudit:
     Attributes
     ----------
     channels : Vocabulary
+        Channels on which offers were shown, in the order of the rows of ``counts``.
     counts : int64 array, shape (n_channels, 5)
         Showings by verdict: ``as promised``, ``other offer``, ``other price``, ``expired`` (the promise was over or had
         not begun) and ``nothing promised``.
@@ -112,6 +113,7 @@ def consistency(
     Parameters
     ----------
     ledger : OfferLedger
+        Who is promised which offer, at which price.
     shown : frame
         One row per showing, from the logs of all channels: ``user_id``, ``channel``, ``shown_at`` (with a time zone),
         ``offer_id`` and optionally ``price``. A missing offer, or price, where one is promised is another one.

@@ -116,6 +116,7 @@ class OfferLedger:
         plan : Plan
             Of touches with offers, planned under :class:`OneOffer`.
         offers : Offers
+            The offers that the ledger may name.
         start, until : datetime, date or str
             The period; an offer that ends before it ends with its own ``valid_until``.
         by : str, default "user_id"
@@ -172,6 +173,7 @@ class OfferLedger:
         frame : pandas, polars or pyarrow frame
             A column called as ``by``, and ``offer_id``: one row each.
         offers : Offers
+            The offers that the ledger may name.
         start, until : datetime, date or str
             The period.
         by : str
@@ -287,6 +289,7 @@ class OfferLedger:
         Parameters
         ----------
         users : array-like of ids
+            People whose offer is wanted.
         at : datetime, date or str
             When it is shown.
         audience : Audience, optional

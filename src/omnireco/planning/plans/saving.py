@@ -42,6 +42,7 @@ class Saved:
     curve : pandas.DataFrame
         ``kept dropped share low high``: share of the value kept, messages that can go, their share, and its interval.
     confidence : float
+        Of the interval, such as 0.95.
     """
 
     at: float

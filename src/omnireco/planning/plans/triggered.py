@@ -91,6 +91,7 @@ class Verdict:
     Attributes
     ----------
     accepted : bool
+        Whether it may be sent.
     reason : str
         ``"accepted"``; else the first thing in its way: ``"not in the audience"``, ``"holdout"``, the name of a rule or
         constraint, ``"no value"``, or ``"worth less than its price"``.
@@ -405,6 +406,7 @@ class LivePlan:
     Parameters
     ----------
     plan : Plan
+        The batch plan, whose shadow prices and limits it works with.
     constraints : iterable of Constraint, optional
         Limits that take the place of those of the plan which differ from them in the limit alone: plan with a part of
         the budget, and give the whole of it here, so that triggered messages have the rest.

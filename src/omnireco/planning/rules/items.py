@@ -70,6 +70,7 @@ class InStock(Eligibility):
     Parameters
     ----------
     stock : StockLevels
+        Pieces per item and shop.
     least : float, default 1
         Pieces that must be there.
 
@@ -108,6 +109,7 @@ class NotDisliked(Eligibility):
     Parameters
     ----------
     log : EventLog
+        With the events that turn items down and take them back.
     events : str or iterable of str
         Types of event that turn an item down: ``["dislike", "hide"]``.
     undone : str or iterable of str, optional

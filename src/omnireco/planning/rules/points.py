@@ -69,6 +69,7 @@ class Points(Constraint):
     Parameters
     ----------
     balances : UserAmounts
+        Points that each person has.
     rewards : mapping of id to float, optional
         See :class:`Affordable`.
     channels : str or iterable of str, optional

@@ -27,6 +27,7 @@ class OpeningHours(Eligibility):
     Parameters
     ----------
     shops : Shops
+        Shops with their hours and time zones.
     channels : str or iterable of str, optional
         Channels that name a shop; all by default.
     left : duration, default "1min"
@@ -74,6 +75,7 @@ class Stock(Constraint):
     Parameters
     ----------
     stock : StockLevels
+        Pieces per item and shop.
     certainty : float, optional
         In [0.5, 0.999999]: the probability with which the pieces of a row suffice. By default they suffice on average
         only, which they fail to do in about half of all tight rows.

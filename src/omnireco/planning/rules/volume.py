@@ -37,6 +37,7 @@ class Capacity(Constraint):
     Parameters
     ----------
     channel : str
+        The channel whose touches are counted.
     per : duration, default "1h"
         Length of a cell; cells lie end to end from 1970-01-01 00:00 UTC.
     limit : int
@@ -90,6 +91,7 @@ class Volume(Constraint):
     least : int
         0 or more.
     most : int, optional
+        ``least`` or more; no upper limit by default.
     by : str, default "campaign_id"
         A column of the touches: ``campaign_id``, ``kind``, ``offer_id``, ``creative_id``, ``store_id``, ``item_id`` or
         ``channel``.
