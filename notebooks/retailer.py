@@ -103,7 +103,7 @@ usual = {
     "bestsellers": lists(om.Popularity(), shop, exclude_seen=False),
     "own web views (simulated)": lists(om.BuyAgain(), web, exclude_seen=False),
     "own receipts": lists(om.BuyAgain(), shop, exclude_seen=False),
-    "receipts and views": lists(om.BuyAgain(weights=weights), past, exclude_seen=False),
+    "receipts and views (simulated)": lists(om.BuyAgain(weights=weights), past, exclude_seen=False),
 }
 new = {"bestsellers": lists(om.Popularity(), shop), "own receipts": lists(om.EASE(), shop)}
 judged = om.evaluate(usual, bought, k=10, metrics=[om.precision], users=both)
@@ -173,7 +173,7 @@ per_house = missing["all items"].to_numpy()
 resampled = [draw.choice(per_house, per_house.size).mean() for _ in range(1000)]
 by_model = gains.droplevel(1).set_index("model", append=True)[["difference", "low", "high"]]
 card = 100 * by_model.loc[("the usual", "own receipts")]
-extra = 100 * judged.differences("own receipts").set_index("model").loc["receipts and views", ["difference", "low", "high"]]
+extra = 100 * judged.differences("own receipts").set_index("model").loc["receipts and views (simulated)", ["difference", "low", "high"]]
 fresh = 100 * by_model.loc[("new for you", "own receipts")]
 rows = [
     ("link website and card at log-in", "of 100 shown, more are bought", *card, "few log in, or one card serves many"),
