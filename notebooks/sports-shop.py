@@ -1,13 +1,13 @@
 # %% [markdown]
 # # The sports shop: order in the app, collect nearby
 #
-# Shoes are looked at in the app, ordered there, and collected in a shop. A message is worth sending only when a shop near
-# the person has **their size**, is open, and has not promised the pair to others. How far do people go, whom to write
-# to, and how many pairs may be promised?
+# Shoes are looked at in the app, ordered there, and collected in a shop. A message is worth sending only when a shop
+# near the person has **their size**, is open, and has not promised the pair to others. How far do people go, whom to
+# write to, and how many pairs may be promised?
 #
-# **Everything here is simulated** by the next cell: 3,000 people around five shops, 12 shoes in 5 sizes, eight weeks in the
-# app, and one earlier wave of messages. Somebody collects the less likely the farther the shop: with a true decay of 6 km,
-# which we measure and do not look up.
+# **Everything here is simulated** by the next cell: 2,000 people around five shops, 12 shoes in 5 sizes, eight weeks
+# in the app, and one earlier wave of messages. Somebody collects the less likely the farther the shop: with a true
+# decay of 6 km, which we measure and do not look up.
 
 # %%
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ import omnireco as om
 from omnireco import plotting
 
 draw = np.random.default_rng(8)
-n, sizes = 3000, np.arange(38, 47, 2)
+n, sizes = 2000, np.arange(38, 47, 2)
 styles = np.array([f"{kind} {i}" for kind in ("court", "run", "trail") for i in range(1, 5)])
 shops = om.data.Shops.from_frame(
     pd.DataFrame(
@@ -87,10 +87,10 @@ funnel.table[["step", "people", "share", "low", "high", "median_hours", "stuck"]
 # %% [markdown]
 # ## How far do people go?
 #
-# In May a wave of messages went out: to each person one of the three shoes that a model had put first, drawn by lot, with
-# the nearest shop that had it. Which shop had it was chance, so distance is not mixed up with taste. The probability of a
-# collection is taken as *a(rank) exp(-km / decay)*; both are estimated at once by maximum likelihood, with an interval
-# from drawing people again.
+# In May a wave of messages went out: to each person one of the three shoes that a model had put first, drawn by lot,
+# with the nearest shop that had it. Which shop had it was chance, so distance is not mixed up with taste. The
+# probability of a collection is taken as *a(rank) exp(-km / decay)*; both are estimated at once by maximum
+# likelihood, with an interval from drawing people again.
 
 # %%
 past = data.before("2025-05-05")
@@ -121,7 +121,9 @@ names = ["first of the list, at the door", "second", "third", "decay, km"]
 print(f"{len(wave):,} messages, {wave['collected'].sum()} pairs collected")
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 bins = pd.cut(wave["distance_km"], [0, 2, 4, 6, 8, 10, 13, 20])
-rate = wave.groupby(bins, observed=True).agg(km=("distance_km", "mean"), rate=("collected", "mean"), people=("collected", "size"))
+rate = wave.groupby(bins, observed=True).agg(
+    km=("distance_km", "mean"), rate=("collected", "mean"), people=("collected", "size")
+)
 error = 1.96 * np.sqrt(rate["rate"] * (1 - rate["rate"]) / rate["people"])
 ax.errorbar(rate["km"], rate["rate"], yerr=error, fmt="o", color="#1d2a35", capsize=3, label="collected, by distance")
 grid = np.linspace(0, 17, 60)
@@ -137,12 +139,12 @@ pd.DataFrame({"estimate": found, "low": low, "high": high}, names).round(2)
 # %% [markdown]
 # ## Which shoes, for whom
 #
-# The list knows the stock: only shoes that one of a person's three nearest shops has in **their size**. A label for each
-# person (size and shops) and the shoes of each label are `eligible=`.
+# The list knows the stock: only shoes that one of a person's three nearest shops has in **their size**. A label for
+# each person (size and shops) and the shoes of each label are `eligible=`.
 
 # %%
 cells = pd.MultiIndex.from_product([styles, sizes, shops.stores.ids], names=["style", "size", "store_id"])
-levels = pd.Series(draw.poisson(0.7, len(cells)), cells, name="pieces").reset_index()
+levels = pd.Series(draw.poisson(0.5, len(cells)), cells, name="pieces").reset_index()
 levels["item_id"] = levels["style"] + ", " + levels["size"].astype(str)
 stock = om.data.StockLevels.from_frame(levels[["item_id", "store_id", "pieces"]])
 reach = near.groupby("user_id")["store_id"].agg(" ".join)
@@ -167,12 +169,13 @@ for name, recs in lists.items():
 pd.DataFrame(rows, columns=["list", "can be collected", "true interest", "interest that can be served"]).round(2)
 
 # %% [markdown]
-# A list that knows the stock serves a little more of what people want, and sends nobody to an empty shelf.
+# A list that knows the stock serves more of what people want, and names nothing that is nowhere near.
 #
 # ## The plan, and how much to promise
 #
-# Everybody gets at most one message, at one of two hours of Saturday. `with_shops` names the nearest shop that has the pair
-# and is open for two more hours. `Stock` keeps the promises within the pieces: on average, or with a certainty.
+# Everybody gets at most one message, at one of two hours of Saturday. `with_shops` names the nearest shop that has
+# the pair and is open for two more hours. `Stock` keeps the promises within the pieces: on average, or with a
+# certainty.
 
 # %%
 wishes = lists["there, in their size"].to_frame()
@@ -202,19 +205,113 @@ pieces = levels.set_index(["item_id", "store_id"])["pieces"]
 
 
 def weekends(plan, n_draws=1000):
-    """Draw who really comes, by the truth: pairs sold and people who found none, of shape (n_draws, 2)."""
+    """Draw who really comes, by the truth: pairs sold, people who found none, share of shelves that were short."""
     sent = plan.to_frame()
     chance = collects(sent["user_id"], sent["item_id"].str.split(",").str[0].to_numpy(), sent["distance_km"].to_numpy())
     come = draw.random((n_draws, len(sent))) < chance
     shelf_of, row_of = np.unique(sent["item_id"] + "@" + sent["store_id"], return_inverse=True)
     wanted = come @ np.eye(len(shelf_of))[row_of]
     have = pieces.loc[[tuple(one.split("@")) for one in shelf_of]].to_numpy()
-    return np.column_stack([np.minimum(wanted, have).sum(axis=1), np.maximum(wanted - have, 0).sum(axis=1)])
+    missed = np.maximum(wanted - have, 0)
+    return np.column_stack([np.minimum(wanted, have).sum(axis=1), missed.sum(axis=1), (missed > 0).mean(axis=1)])
 
 
 drawn = {name: weekends(plan) for name, plan in plans.items()}
-rows = []
-for name, plan in plans.items():
-    sold, missed = drawn[name].T
-    rows.append((name, len(plan.to_frame()), plan.to_frame()["probability"].sum(), sold.mean(), missed.mean()))
-pd.DataFrame(rows, columns=["promise", "messages", "foreseen", "collected", "found none"]).set_index("promise").round(1)
+table = pd.DataFrame(
+    {name: one.mean(axis=0) for name, one in drawn.items()}, ["collected", "found none", "shelves short"]
+).T
+table.insert(0, "messages", [len(plan.to_frame()) for plan in plans.values()])
+table.insert(1, "foreseen", [plan.to_frame()["probability"].sum() for plan in plans.values()])
+table.round({"foreseen": 0, "collected": 0, "found none": 0, "shelves short": 3})
+
+# %% [markdown]
+# Without a limit more people come in vain than find a pair. What a disappointed customer costs decides between the
+# others: the lines are a Saturday's margin less that cost, by the truth.
+
+# %%
+cost = np.linspace(0, 60, 61)
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
+for (name, one), color in zip(drawn.items(), ("#a9b4bd", "#e08e2b", "#5b6fb5", "#0b6e75"), strict=True):
+    axes[0].plot(cost, 28 * one[:, 0].mean() - cost * one[:, 1].mean(), color=color, lw=2, label=name)
+axes[0].set(xlabel="cost of one person who found none (an input)", ylabel="margin less that cost", ylim=(0, None))
+axes[0].legend(frameon=False, title="promise")
+axes[0].set_title("How much to promise (simulated)", loc="left", fontsize=11, fontweight="bold")
+sent = plans["95 %"].to_frame()
+where = people.loc[sent["user_id"]]
+place = shops.to_frame().set_index("store_id")
+for store, color in zip(place.index, ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a"), strict=True):
+    mine = (sent["store_id"] == store).to_numpy()
+    axes[1].scatter(where["longitude"][mine], where["latitude"][mine], s=8, color=color, alpha=0.6)
+    spot = place.loc[store]
+    axes[1].plot(
+        spot["longitude"], spot["latitude"], "s", ms=9, color=color, mec="black", label=f"{store} ({mine.sum()})"
+    )
+axes[1].set(xlabel="longitude", ylabel="latitude")
+axes[1].set_title("Who is sent to which shop, at 95 % (simulated)", loc="left", fontsize=11, fontweight="bold")
+axes[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+for ax in axes:
+    ax.spines[["top", "right"]].set_visible(False)
+plt.show()
+
+# %% [markdown]
+# ## Where the next pairs should go
+#
+# The price of a limit is what one more pair on that shelf would earn. Summed over sizes and shoes: how many shelves
+# are worth a delivery, by shop.
+
+# %%
+prices = plans["on average"].prices.query("constraint == 'Stock' and price > 1").copy()
+prices[["item", "shop"]] = prices["row"].str.split(" @ ", expand=True).to_numpy()
+first = prices.sort_values("price", ascending=False).groupby("shop").first()["item"]
+by_shop = prices.groupby("shop")["price"].agg(["size", "mean"]).join(first).sort_values("size", ascending=False)
+by_shop.set_axis(["shelves worth a pair", "price of one more pair", "first to deliver"], axis=1).round(1)
+
+# %% [markdown]
+# ## What the manager decides
+#
+# Values are for one Saturday, by the truth; `low` and `high` hold 95 of 100 simulated Saturdays, and for the decay
+# the interval of the estimate.
+
+
+# %%
+def per_saturday(values):
+    """Return the mean of a Saturday, and the range of 95 of 100."""
+    return values.mean(), *np.quantile(values, [0.025, 0.975])
+
+
+none, average, sure = (drawn[name] for name in ("no limit", "on average", "95 %"))
+even = 28 * (average[:, 0].mean() - sure[:, 0].mean()) / (average[:, 1].mean() - sure[:, 1].mean())
+rows = [
+    (
+        "keep promises within the pieces",
+        "people who would have come in vain",
+        *per_saturday(none[:, 1] - average[:, 1]),
+        "deliveries on the same day",
+    ),
+    (
+        "promise on average",
+        "pairs collected",
+        *per_saturday(average[:, 0]),
+        f"a disappointed customer costs more than {even:.0f}: then 95 %",
+    ),
+    ("promise with 95 %", "pairs collected", *per_saturday(sure[:, 0]), "a large stock: then the limit does not bind"),
+    (
+        "promise with 95 %",
+        "people who still find none",
+        *per_saturday(sure[:, 1]),
+        "pick-ups that depend on the weather",
+    ),
+    (
+        "name shops by distance",
+        "km after which e times fewer come",
+        found[3],
+        low[3],
+        high[3],
+        "another city: measure again",
+    ),
+]
+pd.DataFrame(rows, columns=["decision", "worth", "value", "low", "high", "what would change it"]).round(1)
+
+# %% [markdown]
+# Decide: promise within the pieces whatever else; take the certainty by what a person who came in vain costs, above
+# or below the crossing of the lines; deliver where the price of a pair is above the cost of bringing it.
