@@ -73,7 +73,7 @@ pd.concat([unguarded.summary(), people.summary()], keys=["no rule", "max_links"]
 # %%
 data = om.Dataset(log, identities=people)
 before, after = om.evaluation.channel_report(log), om.evaluation.channel_report(data)
-fig, axes = plt.subplots(1, 2, figsize=(13, 2.6), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(7.5, 4.6), layout="constrained")
 for ax, report, name in zip(axes, (before, after), ("Ids as they come", "Resolved"), strict=True):
     plotting.channel_combinations(report, ax=ax)
     ax.set_title(f"{name}: {report.n_people:,} people, browsing simulated", loc="left", fontsize=11)
@@ -113,7 +113,7 @@ usual = {
 new = {"bestsellers": lists(om.Popularity(), shop), "own receipts": lists(om.EASE(), shop)}
 judged = om.evaluate(usual, bought, k=10, metrics=[om.precision], users=both)
 judged_new = om.evaluate(new, bought, k=10, metrics=[om.precision], train=shop.events, users=both)
-fig, axes = plt.subplots(1, 2, figsize=(12, 2.8), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(7.5, 4.4), layout="constrained")
 plotting.comparison(judged, "precision", title="The usual: share of 10 that is bought", ax=axes[0])
 plotting.comparison(judged_new, "precision", title="New for you: share of 10 that is bought", ax=axes[1])
 plt.show()

@@ -225,12 +225,13 @@ table.insert(1, "foreseen", [plan.to_frame()["probability"].sum() for plan in pl
 table.round({"foreseen": 0, "collected": 0, "found none": 0, "shelves short": 3})
 
 # %% [markdown]
-# Without a limit more people come in vain than find a pair. What a disappointed customer costs decides between the
+# Without a limit more people come in vain than find a pair. Fewer come than foreseen, as the decay was estimated at 7.5
+# km where 6 is true: the certainty is a margin for that too. What a disappointed customer costs decides between the
 # others: the lines are a Saturday's margin less that cost, by the truth.
 
 # %%
 cost = np.linspace(0, 60, 61)
-fig, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(7.5, 6.6), layout="constrained")
 for (name, one), color in zip(drawn.items(), ("#a9b4bd", "#e08e2b", "#5b6fb5", "#0b6e75"), strict=True):
     axes[0].plot(cost, 28 * one[:, 0].mean() - cost * one[:, 1].mean(), color=color, lw=2, label=name)
 axes[0].set(xlabel="cost of one person who found none (an input)", ylabel="margin less that cost", ylim=(0, None))
@@ -256,8 +257,8 @@ plt.show()
 # %% [markdown]
 # ## Where the next pairs should go
 #
-# The price of a limit is what one more pair on that shelf would earn. Summed over sizes and shoes: how many shelves
-# are worth a delivery, by shop.
+# The price of a limit is what one more pair on that shelf would earn, as foreseen: here nearly the margin, wherever
+# more people want the shoe than pairs are there. By shop, how many shelves are worth a delivery, and which comes first:
 
 # %%
 prices = plans["on average"].prices.query("constraint == 'Stock' and price > 1").copy()
