@@ -287,7 +287,7 @@ def crossing(more, less):
 
 
 steps = list(limits)
-turns = [crossing(more, less) for more, less in zip(steps, steps[1:], strict=False)]
+turns = [crossing(steps[i], steps[i + 1]) for i in range(3)]
 spared = drawn["no limit"][:, 1] - drawn["on average"][:, 1]
 rows = [
     (
@@ -309,5 +309,5 @@ rows = [
 pd.DataFrame(rows, columns=["decision", "worth", "value", "low", "high", "what would change it"]).round(1)
 
 # %% [markdown]
-# Decide: promise no more than the pieces; take the certainty by what a way in vain costs, at the crossings of the lines;
-# deliver where the price of a pair is above the cost of bringing it.
+# Decide: promise no more than the pieces; take the certainty by what a way in vain costs, at the crossings of the
+# lines; deliver where the price of a pair is above the cost of bringing it.
