@@ -27,7 +27,7 @@ from omnireco.models.matrix.typed import TypedEASE
 from omnireco.models.sequence.next_basket import NextBasket
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN
-from omnireco.models.together import blend, cross_channel
+from omnireco.models.together import blended, cross_channel
 from omnireco.models.together.blend import Blend
 from omnireco.models.together.cross_channel import CrossChannel
 from omnireco.testing import MODEL_LAWS, check_model, check_no_leak, small_data, small_matrix
@@ -180,7 +180,7 @@ def test_block_size_changes_nothing(name, monkeypatch):
     def tiny(n_rows, bytes_per_row, *, memory=0, most=0):
         return real(n_rows, 1, most=7)
 
-    for module in (base, blend, cross_channel, popularity):
+    for module in (base, blended, cross_channel, popularity):
         monkeypatch.setattr(module, "row_blocks", tiny)
     again = ESTIMATORS[name].fit(x)
     for other in (model, again):

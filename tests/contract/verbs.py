@@ -148,10 +148,11 @@ CODES = "takes codes (row positions), not ids: for omnireco's own verbs"
 PARTS = "describes a part of a class of one's own, and sees no data"
 SLOW = "reads a public data set of hundreds of megabytes"
 STORES = "takes keys and rows as Live makes them; tests/unit/test_store.py drives every store"
-_KEPT = ("append", "close", "erase", "expire", "finish", "read", "sizes", "unfinished", "version")
+_KEPT = ("append", "close", "erase", "expire", "finish", "generation", "look", "read", "sizes", "unfinished", "version")
 NOT_DRIVEN = {
     **{f"{store}.{name}": STORES for store in ("MemoryStore", "SQLiteStore", "RedisStore") for name in _KEPT},
     **dict.fromkeys(("MemoryStore", "SQLiteStore", "RedisStore"), STORES),
+    "ItemIndex.among": CODES,
     "Snapshot.check_age": "microseconds, as Live and Snapshot.open have checked them",
     "Live.swap": "takes a model or a Snapshot, whose constructor is driven",
     **dict.fromkeys(("probabilities", "coded", "counts", "flags", "instants", "numbers"), PARTS),

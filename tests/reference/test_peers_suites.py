@@ -296,6 +296,7 @@ def test_clocks_change_where_cpython_says(zone, local, before, after):
     assert (np.asarray(found) / 3_600_000_000).tolist() == [before, after]
 
 
+@pytest.mark.filterwarnings("ignore:Method expects CSR")  # of what implicit hands to itself
 def test_item_knn_with_all_neighbours_ranks_as_the_cosine_of_implicit():
     """implicit 0.7.3: each item's own similarity of 1 counts among its K, so K is one more."""
     from implicit.nearest_neighbours import CosineRecommender

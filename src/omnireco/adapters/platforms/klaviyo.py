@@ -184,7 +184,7 @@ def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -
 
 
 def _included(pages: list[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
-    """Return what is told of metrics and profiles, by their kind and id; what cannot be read is not told."""
+    """Return what the pages include of metrics and profiles, by kind and id; what cannot be read is left out."""
     known = {}
     for page in pages:
         with suppress(Unreadable):
