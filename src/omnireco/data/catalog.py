@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import NEVER, Maybe, Parts, flags, freeze, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
@@ -145,6 +146,7 @@ class Catalog:
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("items")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the items as a pandas frame, in the columns that :meth:`from_frame` takes."""

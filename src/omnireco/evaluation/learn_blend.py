@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_integer, check_k, check_number, count_of, shown
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import stream
 from omnireco._kernels.topk.exact import select
 from omnireco.data.interactions import Interactions
@@ -50,6 +51,8 @@ class LearnedBlend:
     def __repr__(self) -> str:
         best = max(mean for _, mean in self.trials)
         return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {count_of(len(self.trials), 'trial')})"
+
+    _repr_html_ = shown_html
 
 
 @says_the_line("om.evaluation.learn_blend(om.Blend(models={'ease': om.EASE(), 'als': om.ALS()}), past, later, k=10)")

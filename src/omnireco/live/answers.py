@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import count_of
+from omnireco._core.notebook import shown_html
 
 __all__ = ["Answer", "Resumed", "State", "Touch"]
 
@@ -22,6 +23,8 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         return f"Answer({count_of(len(self.items), 'item')}{', cold' if self.cold else ''})"
 
+    _repr_html_ = shown_html
+
 
 class Touch(NamedTuple):
     """The next message to one person."""
@@ -32,6 +35,8 @@ class Touch(NamedTuple):
     value: float
     probability: float
 
+    _repr_html_ = shown_html
+
 
 class Resumed(NamedTuple):
     """What a person began and did not finish, wherever that was."""
@@ -41,6 +46,8 @@ class Resumed(NamedTuple):
     begun_at: Any
     last_at: Any
     touches: int
+
+    _repr_html_ = shown_html
 
 
 class State(NamedTuple):
@@ -57,3 +64,5 @@ class State(NamedTuple):
 
     def __repr__(self) -> str:
         return f"State({count_of(self.events, 'event')}, {count_of(len(self.session), 'item')} in the session)"
+
+    _repr_html_ = shown_html

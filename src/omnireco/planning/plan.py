@@ -14,6 +14,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, Record, freeze, numbers
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
 from omnireco.causal.holdouts.holdout import Holdout
@@ -142,11 +143,6 @@ class Plan:
             f"{'' if self.exploration is None else f', {self.exploration.swaps.share:.3g} explored'})"
         )
 
-    def _repr_html_(self) -> str:
-        """Return the summary as a table, for notebooks."""
-        table: str = self.summary().to_html(index=False)
-        return f"<p>{self!r}</p>{table}"
-
     @property
     def optimality_gap(self) -> float:
         """By how much of the bound the plan could at most be better: (bound - value) / bound."""
@@ -176,6 +172,7 @@ class Plan:
         return found
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return what to send, in the order (send_at, user), as a pandas frame.

@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Text, Whole
@@ -84,8 +85,7 @@ class Headroom:
         people = count_of(self.people, "person", "people")
         return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {people})"
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self.verdict}</p>{self.skill.to_html(index=False, float_format='{:.4f}'.format)}"
+    _repr_html_ = shown_html
 
     @property
     def verdict(self) -> str:

@@ -30,6 +30,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.contract import described, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -100,6 +101,8 @@ class World:
             f"World(users={len(self.users)}, items={len(self.items)}, "
             f"events={len(self.events)}, messages={len(self.messages)})"
         )
+
+    _repr_html_ = shown_html
 
     def dataset(self) -> Dataset:
         """Return all that the company sees as one Dataset: events, messages, audience and catalogue.
@@ -258,6 +261,8 @@ class Company:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
 
 @says_the_line("om.simulate(n_users=200, days=90, seed=1, company=om.worlds.Company(fatigue=0.3))")

@@ -23,6 +23,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number
@@ -98,16 +99,13 @@ class Attribution:
             "conversions)"
         )
 
-    def _repr_html_(self) -> str:
-        table = self.side_by_side().to_html(index=False, float_format="{:.1f}".format)
-        return f"<p>{CAVEAT}</p>{table}"
-
     @property
     def caveat(self) -> str:
         """What attribution does not say."""
         return CAVEAT
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -22,6 +22,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_k, check_mapping, check_one_or_more, count_of, shown
 from omnireco._core.compute import in_parallel
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Text, Whole
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -82,11 +83,8 @@ class Backtest:
         first = self.leaderboard["model"].iloc[0] if n else ""
         return f"Backtest({count_of(n, 'model')} on {count_of(self.n_cuts, 'cut')}, first {first!r})"
 
-    def _repr_html_(self) -> str:
-        table: str = self.leaderboard.to_html(index=False, float_format="{:.4f}".format)
-        return f"<p>{self!r}</p>{table}"
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the leaderboard."""

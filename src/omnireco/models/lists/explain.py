@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_kind, count_of, shown
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.small import Each, Text
 from omnireco.data.asking.histories import histories_of
@@ -80,6 +81,7 @@ class Explanations:
         return f"Explanations({count_of(self.contribution.size, 'contribution')}, {count_of(len(self.users), 'user')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, because_item_id, channel, age, contribution: largest first for each item shown.
