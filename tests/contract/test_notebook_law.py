@@ -97,7 +97,7 @@ def many():
         {"user_id": users, "item_id": items, "channel": "app", "send_at": at, "value": draw.random(n)}
     )
     log, audience = om.EventLog.from_frame(frame), om.Audience.from_frame(people)
-    x, offers = log.matrix(), om.planning.Offers.from_frame(pd.DataFrame({"offer_id": users, "price": 1 / 3}))
+    x, offers = log.matrix(), om.planning.Offers.from_frame(pd.DataFrame({"offer_id": items[:50], "price": 1 / 3}))
     lists = om.Popularity().fit(x).recommend(x, k=3, exclude_seen=False)
     candidates = om.planning.Candidates.from_frame(touches)
     amounts = pd.DataFrame({"user_id": users, "amount": draw.random(n)})
@@ -118,7 +118,7 @@ def many():
         "stock": om.data.StockLevels.from_frame(pd.DataFrame({"item_id": range(n), "store_id": "s", "pieces": 1})),
         "offers": offers,
         "ledger": om.planning.OfferLedger.from_frame(
-            pd.DataFrame({"user_id": users, "offer_id": users}), offers, start="2025-06-01"
+            pd.DataFrame({"user_id": users, "offer_id": items}), offers, start="2025-06-01"
         ),
         "zones": om.timing.infer_zones(om.Dataset(log, audience=audience)),
         "dataset": om.Dataset(log, audience=audience),
@@ -145,7 +145,8 @@ def test_only_the_first_rows_of_long_values_become_a_table(many, monkeypatch):
     assert [
         name for name in ("messages", "audience", "candidates", "catalog") if "... of 3,000 rows" not in shown[name]
     ] == []
-    assert "person 1" in shown["candidates"] and "person 10" in shown["candidates"]
+    assert "person 1" in shown["candidates"]
+    assert "person 10" in shown["candidates"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,9 @@ def test_the_head_is_the_head_of_the_table(many, name):
 def test_what_a_caller_wrote_is_escaped():
     frame = pd.DataFrame({"item_id": ["<script>"], "name": ["a & b"]})
     html = om.Catalog.from_frame(frame)._repr_html_()
-    assert "<script>" not in html and "&lt;script&gt;" in html and "a &amp; b" in html
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "a &amp; b" in html
 
 
 def test_cells_of_a_table():

@@ -25,8 +25,11 @@ from omnireco._core.parts import Cuts, measure
 __all__ = ["html_table", "rounded", "shown_html", "shown_rows"]
 
 FEW = 10
-_PEOPLE = ("user_id", "person_id", "similar_user_id")
+_WHO = {"user_id": "person", "person_id": "person", "similar_user_id": "person", "request_id": "request"}
 _LONG = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LONGEST_US = 3 * 10**14  # almost ten years: longer is an instant
+_LAST_US = 253 * 10**15  # within the year 9987
 _LONGEST = 200  # letters of one cell
 
 
@@ -71,16 +74,24 @@ def html_table(frame: Any, *, of: int | None = None, noun: str = "row") -> str:
         frame = frame.reset_index()
     length, few = len(frame) if of is None else of, frame.iloc[:FEW]
     columns = {name: few.iloc[:, place].tolist() for place, name in enumerate(map(_label, few.columns))}
-    for name in _PEOPLE:
+    for name, noun_of in _WHO.items():
         if name in columns:
             numbers: dict[Any, int] = {}
-            columns[name] = [f"person {numbers.setdefault(who, len(numbers) + 1)}" for who in columns[name]]
+            columns[name] = [f"{noun_of} {numbers.setdefault(who, len(numbers) + 1)}" for who in columns[name]]
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     bare = {name for name in columns if name == "id" or name.endswith("_id")}
-    cells = [[_cell(value, bare=name in bare) for value in column] for name, column in columns.items()]
+    cells = [[_cell(value, bare=name in bare) for value in _days(column)] for name, column in columns.items()]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
     more = f"<p>... of {count_of(length, noun)}</p>" if max(length, len(frame)) > len(few) else ""
     return f'<table class="omnireco"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}'
+
+
+def _days(column: list[Any]) -> list[Any]:
+    """Return instants that are all midnights as days, everything else as it is."""
+    times = [value for value in column if isinstance(value, dt.datetime) and type(value).__name__ != "NaTType"]
+    if not times or any(value.time() != dt.time() for value in times):
+        return column
+    return [value.date() if any(value is time for time in times) else value for value in column]
 
 
 def rounded(value: Any, *, bare: bool = False) -> str:
@@ -105,7 +116,17 @@ def rounded(value: Any, *, bare: bool = False) -> str:
         return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%d %H:%M")
-    return _LONG.sub(lambda found: f"{float(found[0]):.4g}", _described(value))
+    return _rounded_text(_described(value))
+
+
+def _rounded_text(text: str) -> str:
+    return _LONG.sub(lambda found: f"{float(found[0]):.4g}", text)
+
+
+def _title(value: Any) -> str:
+    """Return the one line of a value; its kind, for one whose repr spells out arrays."""
+    text = repr(value)
+    return type(value).__name__ if "array(" in text or "\n" in text else text
 
 
 def _described(value: Any) -> str:
@@ -117,26 +138,25 @@ def _described(value: Any) -> str:
     if hasattr(value, "shape") and len(value.shape) == 2:
         rows, columns = value.shape
         return f"{type(value).__name__}, {rows:,} x {columns:,}"
-    if type(value).__module__.startswith("omnireco"):
-        return repr(value)
     if isinstance(value, Mapping):
         if len(value) > FEW:
             return count_of(len(value), "entry", "entries")
         return ", ".join(f"{key}: {rounded(held)}" for key, held in value.items())
-    if isinstance(value, (tuple, list, set, frozenset)):
+    if isinstance(value, (tuple, list, set, frozenset)) and not hasattr(value, "_fields"):
         return count_of(len(value), "entry", "entries") if len(value) > FEW else ", ".join(map(rounded, value))
+    if type(value).__module__.startswith("omnireco"):
+        return _title(value)
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return type(value).__name__
 
 
 def _page(value: Any, table: str) -> str:
-    title = _LONG.sub(lambda found: f"{float(found[0]):.4g}", repr(value))
     words = [
         getattr(value, name) for name in ("verdict", "caveat") if isinstance(getattr(type(value), name, 0), property)
     ]
     lines = [line for text in words if isinstance(text, str) for line in text.splitlines()]
-    return "".join(f"<p>{escape(line)}</p>" for line in [title, *lines]) + table
+    return "".join(f"<p>{escape(line)}</p>" for line in [_rounded_text(_title(value)), *lines]) + table
 
 
 def _small_table(value: Any) -> Any:
@@ -164,7 +184,15 @@ def _field_table(value: Any) -> str:
 
 def _fields(value: Any) -> dict[str, Any]:
     names = [part.name for part in fields(value)] if is_dataclass(value) else list(getattr(value, "_fields", ()))
-    return {name: getattr(value, name) for name in names if not name.startswith("_")}
+    return dict(_read(name, getattr(value, name)) for name in names if not name.startswith("_"))
+
+
+def _read(name: str, value: Any) -> tuple[str, Any]:
+    """Return a field as a reader takes it: whole microseconds as an instant or a length of time."""
+    if not name.endswith("_us") or type(value) is not int or abs(value) > _LAST_US:
+        return name, value
+    name, length = name.removesuffix("_us"), dt.timedelta(microseconds=value)
+    return name, _EPOCH + length if abs(value) >= _LONGEST_US else length
 
 
 def _cell(value: Any, *, bare: bool = False) -> str:

@@ -134,7 +134,8 @@ class Recommendations:
         few.insert(0, "person", [f"person {number + 1}" for number in row])
         if PEOPLE in self.items._cache:
             few["item_id"] = [f"similar person {number + 1}" for number in place]
-        return f"<p>{self!r}</p>{html_table(few.drop(columns=self.key))}"
+        length = int(np.count_nonzero(self.codes != NONE))
+        return f"<p>{self!r}</p>{html_table(few.drop(columns=self.key), of=length)}"
 
     @property
     def n_users(self) -> int:

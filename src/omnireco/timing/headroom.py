@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.contract import says_the_line
-from omnireco._core.notebook import shown_html
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Maybe, Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Text, Whole
@@ -85,7 +86,8 @@ class Headroom:
         people = count_of(self.people, "person", "people")
         return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {people})"
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p><p>{escape(self.verdict)}</p>{html_table(self.skill)}"
 
     @property
     def verdict(self) -> str:

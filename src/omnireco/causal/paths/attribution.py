@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.contract import says_the_line
-from omnireco._core.notebook import shown_html
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number
@@ -105,7 +106,9 @@ class Attribution:
         return CAVEAT
 
     __arrow_c_stream__ = arrow_stream
-    _repr_html_ = shown_html
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p><p>{escape(CAVEAT)}</p>{html_table(self.side_by_side())}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
