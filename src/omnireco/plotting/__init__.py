@@ -2,6 +2,7 @@
 
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
+from omnireco.plotting.expected import calibration, fatigue, headroom, policy_lifts
 from omnireco.plotting.gains import budget_gains, gain_curve
 from omnireco.plotting.plans import person_week, plan_load, plan_reach, plan_saved, what_if
 from omnireco.plotting.results import (
@@ -24,6 +25,7 @@ from omnireco.plotting.results import (
 __all__ = [
     "backtest",
     "budget_gains",
+    "calibration",
     "channel_combinations",
     "channel_journeys",
     "channel_shares",
@@ -32,9 +34,11 @@ __all__ = [
     "comparison",
     "credit",
     "events_per_channel",
+    "fatigue",
     "first_use",
     "funnel_steps",
     "gain_curve",
+    "headroom",
     "holdout_effects",
     "people_hours",
     "person_week",
@@ -43,6 +47,7 @@ __all__ = [
     "plan_per_hour",
     "plan_reach",
     "plan_saved",
+    "policy_lifts",
     "prices",
     "return_calibration",
     "scorecard",
