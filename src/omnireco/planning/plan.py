@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, name_rows
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.notebook import shown_html
@@ -393,6 +394,7 @@ def plan(
     explore: float | Swaps | None = None,
     experiment: str = "holdout",
     seed: int = 0,
+    progress: Progress = False,
 ) -> Plan:
     """Return the touches to send: the greatest value under all constraints, with a proof of how good it is.
 
@@ -414,6 +416,8 @@ def plan(
         Name of the experiment. The same name, seed and share hold the same people out in every plan.
     seed : int
         Of the lots. Who is explored differs from one first instant of the candidates to another, too.
+    progress : bool or callable(done, total)
+        A bar over the three parts: constraints written out, solved, reasons found.
 
     Returns
     -------
@@ -451,7 +455,8 @@ def plan(
     drawn = _drawn(touches, holdout, experiment, seed)
     swaps = as_swaps(explore, len(touches))
     used = (*touches.implied, *check_constraints(constraints))
-    return _made(touches, used, drawn, swaps, check_integer(seed, "seed", low=0))
+    with ticker(3, progress, label="plan") as tick:
+        return _made(touches, used, drawn, swaps, check_integer(seed, "seed", low=0), tick=tick)
 
 
 def _made(
@@ -463,11 +468,12 @@ def _made(
     *,
     warm: Iterable[Price] = (),
     start: np.ndarray | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> Plan:
     """Return the plan under some constraints, those that the touches imply included."""
     out = None if drawn is None else _held(touches, drawn)
     costs = _costs(used)
-    done = solved(touches, used, out=out, warm=warm, start=start)
+    done = solved(touches, used, out=out, warm=warm, start=start, tick=tick)
     found = done.found
     reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
     reason[touches.value <= 0] = 1

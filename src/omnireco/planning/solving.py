@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,7 @@ def solved(
     warm: Iterable[Any] = (),
     start: np.ndarray | None = None,
     threads: int | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> Solved:
     """Return the best touches found under the rules, with everything that explains them.
 
@@ -94,6 +95,8 @@ def solved(
     start : bool array, shape (n,), optional
         A plan that the result is never worse than, where it keeps every rule.
     threads : int, optional
+    tick : callable
+        Called after each of the three parts.
 
     Raises
     ------
@@ -109,6 +112,7 @@ def solved(
     matrix = _stack(compiled, first, n)
     limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
     least = np.concatenate([np.empty(0), *(_least(rows) for rows in compiled)])
+    tick()
     try:
         found = solve(
             touches.value,
@@ -124,8 +128,10 @@ def solved(
         )
     except InConflict as error:
         raise _infeasible(rules, compiled, first, error) from None
+    tick()
     usage = matrix @ found.chosen.astype(np.float64)
     block = _blocked(found, matrix, limit, usage, first, offers)
+    tick()
     return Solved(found, compiled, matrix, limit, least, usage, first, block)
 
 

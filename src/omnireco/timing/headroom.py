@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
+from omnireco._core.compute import Progress, check_progress, track
 from omnireco._core.contract import says_the_line
 from omnireco._core.notebook import html_table
 from omnireco._core.parts import Maybe, Parts
@@ -116,6 +117,7 @@ def headroom(
     worthwhile: float = 0.02,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    progress: Progress = False,
 ) -> Headroom:
     """Tell whether there is personal timing signal in a log, and what it could earn.
 
@@ -138,6 +140,8 @@ def headroom(
         The smallest relative lift worth the trouble.
     n_bootstrap, seed : int
         Resamples of people for the interval.
+    progress : bool or callable(done, total)
+        A bar over the resamples.
 
     Returns
     -------
@@ -172,6 +176,7 @@ def headroom(
     >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'
     """
+    check_progress(progress)
     tau = check_duration(effect_decay, "effect_decay") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     data = dataset_of(data, "headroom", ("events", "audience") + (() if channel is None else ("messages",)))
@@ -214,7 +219,7 @@ def headroom(
         n_people = mine.size
     random = stream(seed, "headroom/bootstrap")
     lifts = []
-    for _ in range(n_bootstrap):  # one at a time: people are many
+    for _ in track(range(n_bootstrap), progress, label="headroom"):  # one at a time: people are many
         rows = random.integers(0, n_people, n_people)
         factor = np.ones(24) if channel is None else np.exp(doubt * random.normal(size=24) - doubt**2 / 2)
         ours, theirs = mine[rows] * factor[hours[0, rows]], shared[rows] * factor[hours[1, rows]]

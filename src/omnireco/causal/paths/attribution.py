@@ -23,6 +23,7 @@ from omnireco._core.checks import (
     count_of,
     shown,
 )
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import says_the_line
 from omnireco._core.notebook import html_table
 from omnireco._core.parts import Parts
@@ -242,6 +243,7 @@ def attribution(
     confidence: float = 0.95,
     seed: int = 0,
     k: int = 5,
+    progress: Progress = False,
 ) -> Attribution:
     """Divide conversions among the channels that were touched before them, by several models.
 
@@ -268,6 +270,8 @@ def attribution(
     k : int
         Channels of fewer people are joined, as ``"(few people)"``; of other numbers that fewer people are behind,
         nothing is said. Counted paths do not say who: every conversion counts as a person. 1 shows all.
+    progress : bool or callable(done, total)
+        A bar over the models and their resamples.
 
     Returns
     -------
@@ -326,18 +330,25 @@ def attribution(
     wanted = _models(models, paths)
     work = _Work(paths, order, decay, ends)
     rows = []
-    for model in wanted:
-        credit, worth, error = work.credit(model, paths.conversions, paths.value, paths.nulls, seed, n_samples)
-        low = high = np.full(credit.size, np.nan)
-        if error is not None:
-            from scipy.special import ndtri
+    with ticker(len(wanted) * (1 + n_bootstrap), progress, label="attribution") as tick:
+        for model in wanted:
+            credit, worth, error = work.credit(model, paths.conversions, paths.value, paths.nulls, seed, n_samples)
+            tick()
+            low = high = np.full(credit.size, np.nan)
+            if error is not None:
+                from scipy.special import ndtri
 
-            half = ndtri((1 + confidence) / 2) * error
-            low, high = credit - half, credit + half
-        elif n_bootstrap:
-            draws = np.stack([work.redrawn(model, seed, turn) for turn in range(n_bootstrap)])
-            low, high = percentile_interval(draws, confidence)
-        rows.append((model, credit, low, high, worth))
+                half = ndtri((1 + confidence) / 2) * error
+                low, high = credit - half, credit + half
+                for _ in range(n_bootstrap):
+                    tick()
+            elif n_bootstrap:
+                draws = np.empty((n_bootstrap, credit.size))
+                for turn in range(n_bootstrap):
+                    draws[turn] = work.redrawn(model, seed, turn)
+                    tick()
+                low, high = percentile_interval(draws, confidence)
+            rows.append((model, credit, low, high, worth))
     report = _report(paths, rows, confidence, k)
     _log.info("attribution: %s", report)
     return report
