@@ -965,7 +965,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
     ),
     "fatigue.model": lambda w: om.timing.Fatigue().fit(w.sent),
-    "plotting_headroom.report": lambda w: om.timing.headroom(
+    "headroom_lifts.report": lambda w: om.timing.headroom(
         om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9
     ),
     "policy_lifts.result": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.5), least_effective=1),

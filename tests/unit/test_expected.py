@@ -81,13 +81,13 @@ def test_headroom_is_coloured_where_it_is_proven():
             prior_strength=5.0, people=1234, sessions=5678, worthwhile=0.02, **more,
         )  # fmt: skip
 
-    ax = plotting.headroom({"sure": found(0.05, 0.15), "unsure": found(-0.05, 0.25)})
+    ax = plotting.headroom_lifts({"sure": found(0.05, 0.15), "unsure": found(-0.05, 0.25)})
     assert [label.get_text() for label in ax.get_yticklabels()] == ["sure\n1,234 people", "unsure\n1,234 people"]
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert dots[0].get_color() != dots[1].get_color()
-    assert plotting.headroom(found(0.05, 0.15)).get_yticklabels()[0].get_text().startswith("activity")
+    assert plotting.headroom_lifts(found(0.05, 0.15)).get_yticklabels()[0].get_text().startswith("activity")
     with pytest.raises(ParameterError, match="must be a Headroom"):
-        plotting.headroom(found(0.05, 0.15).skill)
+        plotting.headroom_lifts(found(0.05, 0.15).skill)
 
 
 def test_policies_stand_at_their_lift_and_refused_ones_say_so():

@@ -52,7 +52,8 @@ class Cut(NamedTuple):
     past: Dataset
     later: Dataset
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)

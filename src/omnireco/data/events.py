@@ -63,7 +63,8 @@ class Split(NamedTuple):
     train: EventLog
     test: EventLog
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -23,7 +23,8 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         return f"Answer({count_of(len(self.items), 'item')}{', cold' if self.cold else ''})"
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class Touch(NamedTuple):
@@ -35,7 +36,8 @@ class Touch(NamedTuple):
     value: float
     probability: float
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class Resumed(NamedTuple):
@@ -47,7 +49,8 @@ class Resumed(NamedTuple):
     last_at: Any
     touches: int
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class State(NamedTuple):
@@ -65,4 +68,5 @@ class State(NamedTuple):
     def __repr__(self) -> str:
         return f"State({count_of(self.events, 'event')}, {count_of(len(self.session), 'item')} in the session)"
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)

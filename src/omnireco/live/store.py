@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from omnireco._core.checks import check_integer, count_of
-from omnireco._core.notebook import shown_html
 from omnireco.errors import SchemaError
 
 __all__ = ["Appended", "MemoryStore", "Row", "Store"]
@@ -26,8 +25,6 @@ class Row(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Row({count_of(len(self.body), 'byte')})"
-
-    _repr_html_ = shown_html
 
 
 class Appended(NamedTuple):
@@ -50,8 +47,6 @@ class Store(ABC):
     """
 
     __slots__ = ()
-
-    _repr_html_ = shown_html
 
     @abstractmethod
     def append(self, rows: Sequence[Row]) -> Appended:
@@ -159,8 +154,6 @@ class MemoryStore(Store):
     def __repr__(self) -> str:
         people, rows = self.sizes()
         return f"MemoryStore({count_of(people, 'person', 'people')}, {count_of(rows, 'event')})"
-
-    _repr_html_ = shown_html
 
     def append(self, rows: Sequence[Row]) -> Appended:
         """Keep rows, all or none."""

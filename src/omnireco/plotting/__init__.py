@@ -2,7 +2,7 @@
 
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
-from omnireco.plotting.expected import calibration, fatigue, headroom, policy_lifts
+from omnireco.plotting.expected import calibration, fatigue, headroom_lifts, policy_lifts
 from omnireco.plotting.gains import budget_gains, gain_curve
 from omnireco.plotting.plans import person_week, plan_load, plan_reach, plan_saved, what_if
 from omnireco.plotting.results import (
@@ -38,7 +38,7 @@ __all__ = [
     "first_use",
     "funnel_steps",
     "gain_curve",
-    "headroom",
+    "headroom_lifts",
     "holdout_effects",
     "people_hours",
     "person_week",

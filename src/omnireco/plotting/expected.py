@@ -18,7 +18,7 @@ from omnireco.timing.headroom import Headroom
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["calibration", "fatigue", "headroom", "policy_lifts"]
+__all__ = ["calibration", "fatigue", "headroom_lifts", "policy_lifts"]
 
 _BEST_FIRST = ("sndr", "dr", "snips", "ips")
 
@@ -123,7 +123,7 @@ def fatigue(
     return clean(ax)
 
 
-def headroom(report: Any, *, title: str = "What personal hours could add", ax: Axes | None = None) -> Axes:
+def headroom_lifts(report: Any, *, title: str = "What personal hours could add", ax: Axes | None = None) -> Axes:
     """Draw what sending at everybody's own hour could add to the best common hour, beside what is worth the effort.
 
     Parameters

@@ -33,7 +33,8 @@ class Explored(NamedTuple):
     slot: np.ndarray
     propensity: np.ndarray
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class Power(NamedTuple):
@@ -43,7 +44,8 @@ class Power(NamedTuple):
     explored: int
     sends: int
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def explore(

@@ -71,7 +71,8 @@ class CompleteJourney(NamedTuple):
     audience: Audience
     catalog: Catalog
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
     def dataset(self) -> Dataset:
         """Return all of it as one Dataset, which is cut in time once: ``journey.dataset().split("2017-10-01")``."""

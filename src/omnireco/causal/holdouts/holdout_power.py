@@ -27,7 +27,8 @@ class HoldoutSize(NamedTuple):
     lift: float
     power: float
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def holdout_power(

@@ -341,7 +341,8 @@ class Asked(NamedTuple):
     requests: Requests
     chosen: Interactions
 
-    _repr_html_ = shown_html
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def check_ordered(values: Any, name: str) -> None:
