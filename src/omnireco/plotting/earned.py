@@ -103,7 +103,7 @@ def funnel_steps(funnel: Funnel, *, title: str = "How far people get", ax: Axes 
     for row in table.to_dict("records"):
         if np.isnan(row["people"]):
             known = "" if np.isnan(row["share_of_start"]) else f"{row['share_of_start']:.0%}, "
-            words.append(f" {known}number hidden: it or a difference is below {funnel.k} people")
+            words.append(f" {known}number hidden (k={funnel.k})")
             continue
         hours = "" if np.isnan(row["median_hours"]) else f", {row['median_hours']:,.1f} h"
         stuck = f", {row['stuck']:,.0f} stuck now" if row["stuck"] > 0 else ""
