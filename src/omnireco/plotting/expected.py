@@ -1,4 +1,4 @@
-"""Plots of what is expected: chances beside what happened, fatigue, personal hours, policies before they are used."""
+"""Plots of what is expected: probabilities beside what happened, fatigue, personal hours, policies before they are used."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def calibration(
     outcome: Any,
     *,
     n_bins: int = 10,
-    title: str = "Chances: expected and observed",
+    title: str = "Probabilities: expected and observed",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how often happened what had a chance, in groups of equal size from the lowest chance to the highest.
+    """Draw predicted beside observed frequency, in groups of equal size from the lowest to the highest.
 
-    Points on the line are calibrated; a point below it had been promised more than came.
+    Points on the line are calibrated; a point below it was predicted too high.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def calibration(
     Raises
     ------
     ParameterError, EmptyError
-        For lengths that differ, chances outside [0, 1], or nothing at all.
+        For lengths that differ, probabilities outside [0, 1], or nothing at all.
     """
     chance, happened = check_outcomes(probability, outcome, "calibration")
     n_bins = check_integer(n_bins, "n_bins", low=1)
@@ -81,7 +81,7 @@ def calibration(
 def fatigue(
     model: FatigueModel, *, most: int = 6, title: str = "Responses after several messages", ax: Axes | None = None
 ) -> Axes:
-    """Draw how the chance of a response falls with the messages that somebody has in fresh memory, per channel.
+    """Draw how the response probability falls with the messages that somebody has in fresh memory, per channel.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def fatigue(
     ax.set_ylim(0, None)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     days = model.half_life_us / 86_400e6
-    ax.set_xlabel(f"fresh messages before it (a message counts half after {days:.1f} days)")
+    ax.set_xlabel(f"fresh messages before it (half-life {days:.1f} days)")
     ax.set_ylabel("response rate")
     if len(model.channels):
         ax.legend(frameon=False, fontsize=9)
