@@ -1,4 +1,4 @@
-"""Plots of what is expected: probabilities beside what happened, fatigue, personal hours, policies before they are used."""
+"""Plots of what is expected: calibration, fatigue, personal hours, and policies before they are used."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def fatigue(
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     days = model.half_life_us / 86_400e6
     ax.set_xlabel(f"fresh messages before it (half-life {days:.1f} days)")
-    ax.set_ylabel("response rate")
+    ax.set_ylabel("relative response rate")
     if len(model.channels):
         ax.legend(frameon=False, fontsize=9)
     title_of(ax, title)
