@@ -980,6 +980,11 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "plotting_backtest.result": lambda w: om.evaluation.backtest(
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
     ),
+    "fatigue.model": lambda w: om.timing.Fatigue().fit(w.sent),
+    "headroom_lifts.report": lambda w: om.timing.headroom(
+        om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9
+    ),
+    "policy_lifts.result": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.5), least_effective=1),
     "tune.estimator": lambda w: om.models.ItemKNN(),
     "tune.space": lambda w: {"neighbors": [3]},
     "plan_value.data": lambda w: _sent_before(w),

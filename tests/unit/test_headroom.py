@@ -41,7 +41,7 @@ def test_the_numbers_are_shown():
     assert "+10.0% attention (+5.0% to +15.0%)" in found(0.05, 0.15).verdict
     assert "1,234 people, 1 later sessions" in found(0.05, 0.15).verdict
     assert repr(found(0.05, 0.15)) == "Headroom(lift +10.0% (+5.0% to +15.0%), 1,234 people)"
-    assert "0.2500" in found(0.05, 0.15)._repr_html_()
+    assert "0.25" in found(0.05, 0.15)._repr_html_()
 
 
 def _pushes(kind, seed, n=250, per=40):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from omnireco._core.checks import check_flag, shown
 from omnireco._core.compute import check_progress, usable_threads
+from omnireco._core.notebook import shown_html
 from omnireco.errors import NotFittedError, ParameterError
 
 __all__ = ["Estimator", "described", "had_verbs", "says_the_line"]
@@ -181,6 +182,8 @@ class Estimator(ABC):
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when a verb of the model is called on its parameters."""

@@ -149,14 +149,15 @@ class Cuts:
     def settle(self, parts: Parts, values: Mapping[str, Any]) -> None:
         """Let go whatever hangs on what goes, until nothing more does."""
         measure(parts, values, self.sizes)
-        self._hang(parts, values)
+        self.let_hang(parts, values)
         before = dict(self.stay)
         for name, part in parts.items():
             part.prune(values[name], name, self, parts, values)
         if self.stay.keys() != before.keys() or self.changed:
-            self._hang(parts, values)
+            self.let_hang(parts, values)
 
-    def _hang(self, parts: Parts, values: Mapping[str, Any]) -> None:
+    def let_hang(self, parts: Parts, values: Mapping[str, Any]) -> None:
+        """Let go what names what goes."""
         self.changed = True
         while self.changed:
             self.changed = False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._core.notebook import shown_html
 from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
@@ -115,8 +116,7 @@ class Adapted:
             f"{f', {partly:,} not read in full' if partly else ''})"
         )
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.counts.to_html(index=False)}"
+    _repr_html_ = shown_html
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_array, check_integer, count_of
 from omnireco._core.frozen import locked
+from omnireco._core.notebook import shown_html
 from omnireco.causal.arrays import LEAST_CHANCE, matrix, vector
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
@@ -218,6 +219,8 @@ class LoggedDecisions:
     def __repr__(self) -> str:
         who = "" if self.people is None else f" of {count_of(self.clusters[1], 'person', 'people')}"
         return f"LoggedDecisions({count_of(len(self), 'decision')}{who}{left_out(self.n_machine)})"
+
+    _repr_html_ = shown_html
 
     @property
     def clusters(self) -> tuple[np.ndarray, int]:

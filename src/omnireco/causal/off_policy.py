@@ -12,6 +12,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Whole
 from omnireco._kernels.log.order import distinct
@@ -116,11 +117,8 @@ class OffPolicy:
             f"{count_of(self.people, 'person', 'people')}{left_out(self.n_machine)})"
         )
 
-    def _repr_html_(self) -> str:
-        words = "".join(f"<p>{line}</p>" for line in self.verdict.splitlines())
-        return words + self.table.to_html(index=False, float_format="{:.4f}".format)
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_integer, shown
+from omnireco._core.compute import Progress, check_progress, track
 from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco.causal.arrays import matrix
@@ -29,6 +30,7 @@ def cross_fitted_rewards(
     model: Any = None,
     folds: int = 5,
     seed: int = 0,
+    progress: Progress = False,
 ) -> np.ndarray:
     """Predict the reward of every action in every logged context, by models that never saw the row's person.
 
@@ -47,6 +49,8 @@ def cross_fitted_rewards(
         Number of parts.
     seed : int
         Names the deal of people into folds.
+    progress : bool or callable(done, total)
+        A bar over the folds.
 
     Returns
     -------
@@ -78,6 +82,7 @@ def cross_fitted_rewards(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    check_progress(progress)
     decisions = logged_decisions(logged, "cross_fitted_rewards")
     r, chosen = decisions.rewards, decisions.actions
     n = r.size
@@ -107,7 +112,7 @@ def cross_fitted_rewards(
         raise ParameterError(f"model must be an estimator of scikit-learn, such as Ridge(). Got {shown(model)}.")
     indicator = np.eye(total)
     found = np.empty((n, total))
-    for part in range(folds):
+    for part in track(range(folds), progress, label="cross_fitted_rewards"):
         inside, outside = fold == part, fold != part
         known = r[outside]
         if is_classifier(model) and np.unique(known).size == 1:

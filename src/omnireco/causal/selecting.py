@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, check_mapping, count_of
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Text, Whole
 from omnireco._kernels.bootstrap import resampled_means
@@ -74,6 +75,7 @@ class PolicyChoice:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

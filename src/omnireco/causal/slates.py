@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
+from omnireco._core.notebook import shown_html
 from omnireco.causal.arrays import LEAST_CHANCE, matrix
 from omnireco.causal.estimating import carries_all, clustered_error, ends, ratios
 from omnireco.causal.logged import check_people
@@ -68,6 +69,8 @@ class LoggedSlates:
 
     def __repr__(self) -> str:
         return f"LoggedSlates({count_of(len(self), 'list')} of {count_of(self.rewards.shape[1], 'place')})"
+
+    _repr_html_ = shown_html
 
     @property
     def clusters(self) -> tuple[np.ndarray, int]:

@@ -21,6 +21,7 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Flag, Value, Whole
 from omnireco._kernels.choice.pooling import pool
@@ -249,6 +250,8 @@ class ChannelPreferenceModel:
             f"{count_of(len(self.channels), 'channel')}, "
             f"{count_of(len(self.kinds), 'kind')}{left_out(self.n_machine)})"
         )
+
+    _repr_html_ = shown_html
 
     @says_the_line("model.preference(user_ids, kind=None, data=None, group=None)")
     def preference(

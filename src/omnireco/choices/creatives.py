@@ -22,6 +22,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, coded, counts, freeze, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Value, Whole
@@ -478,6 +479,7 @@ class CreativeModel:
         return found
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside the effect of its tags."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers, probabilities
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
@@ -71,6 +72,7 @@ class Decisions:
         return found
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per decision and slot: ``decision_id rank arm_id propensity score``, without empty slots."""
@@ -134,6 +136,7 @@ class CreativeChoices:
         return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_names, check_numbers, count_of, name_rows
 from omnireco._core.frozen import locked
+from omnireco._core.notebook import shown_html
 from omnireco.choices.inputs import MOST_REWARD, MOST_WEIGHT, matrix_of_numbers, numbers_or_flags, too_large
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary
@@ -109,6 +110,8 @@ class Feedback:
     def __repr__(self) -> str:
         size = f"{count_of(len(self), 'event')}, {count_of(len(self.arm_ids), 'arm')}"
         return f"Feedback({size}, {count_of(self.contexts.shape[1], 'feature')})"
+
+    _repr_html_ = shown_html
 
     @classmethod
     def from_frame(cls, frame: Any, *, contexts: Iterable[str], features: Any = None, arm_ids: Any = None) -> Feedback:

@@ -23,6 +23,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import one_blas_thread, row_blocks, suited, usable_threads
 from omnireco._core.contract import had_verbs, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.decisions import Decisions
 from omnireco.choices.inputs import (
@@ -81,6 +82,8 @@ class LiveBandit:
         d = self._state.d - self.bandit.intercept
         size = f"{count_of(len(self.arms), 'arm')}, {count_of(d, 'feature')}, {count_of(self._rewards, 'reward')}"
         return f"LiveBandit({self.bandit.policy}, {size})"
+
+    _repr_html_ = shown_html
 
     @property
     def noise(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_kind, check_names, count_of, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Cuts, Maybe, Part, Parts, Scope, Sizes, coded, declare, demand, flags, instants, typed
 from omnireco._core.small import Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
@@ -302,6 +303,7 @@ class Audience:
         return Audience(users, zones, zone, self.channels, *known)
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame, in the columns that :meth:`from_frame` takes."""

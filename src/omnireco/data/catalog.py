@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_window, count_of, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import NEVER, Maybe, Parts, declare, flags, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
@@ -153,6 +154,7 @@ class Catalog:
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("items")
 
     def offered(self, at: Any, *, items: Any = None) -> np.ndarray:
         """Return the ids of the items that may be offered at an instant, for ``eligible=`` of a list.

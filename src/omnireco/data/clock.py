@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, freeze, instants
 from omnireco._core.small import Flag, Whole
 from omnireco._core.units import DAY_US, EPOCH_HOUR, HOUR_US, MINUTE_US, SECOND_US, WEEK
@@ -346,6 +347,8 @@ class Slots:
         first = from_microseconds(self.first_us).isoformat()
         n = f"{len(self):,} slot{'' if len(self) == 1 else 's'}"
         return f"Slots({n}, every {self.every_us / HOUR_US:g} h, from {first})"
+
+    _repr_html_ = shown_html
 
 
 def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slots:

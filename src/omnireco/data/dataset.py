@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
@@ -50,6 +51,9 @@ class Cut(NamedTuple):
 
     past: Dataset
     later: Dataset
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)
@@ -211,6 +215,8 @@ class Dataset:
         parts += [name for name in more if getattr(self, name) is not None] + ["facts"] * bool(self.facts)
         until = f", known until {self.end.isoformat()}" if self.end_us else ""
         return f"Dataset({', '.join(parts) or 'nothing'}{until})"
+
+    _repr_html_ = shown_html
 
     @property
     def end(self) -> dt.datetime:

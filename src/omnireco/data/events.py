@@ -21,6 +21,7 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
+from omnireco._core.notebook import html_table, shown_html
 from omnireco._core.parts import Maybe, Parts, coded, declare, flags, instants, numbers
 from omnireco._core.small import INSTANT, Flag, Value
 from omnireco._kernels.log.cells import Coded
@@ -61,6 +62,9 @@ class Split(NamedTuple):
 
     train: EventLog
     test: EventLog
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -310,7 +314,7 @@ class EventLog:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.summary().to_html()}" if len(self) else f"<p>{self!r}</p>"
+        return f"<p>{self!r}</p>{html_table(self.summary())}" if len(self) else f"<p>{self!r}</p>"
 
     @property
     def n_users(self) -> int:

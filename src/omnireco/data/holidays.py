@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_mapping, count_of, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Parts, coded, declare
 from omnireco._core.units import DAY_US, EPOCH_DAY
 from omnireco.data import clock
@@ -148,6 +149,7 @@ class Holidays:
         return f"Holidays({count_of(len(self), 'holiday')}, {count_of(len(self.zones), 'zone')}{when})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per holiday: ``timezone date``."""

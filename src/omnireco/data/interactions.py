@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Maybe, Parts, declare
 from omnireco._core.small import INSTANT, Settings, Table
 from omnireco._kernels import damping
@@ -547,6 +548,7 @@ class Interactions:
         return self.csr.copy()
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the cells as a pandas frame: user_id, item_id, weight, and target where there are targets."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, count_of, from_microseconds, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Maybe, Parts, coded, declare, instants, probabilities
 from omnireco._core.small import INSTANT, Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
@@ -272,6 +273,7 @@ class MessageLog:
         return log._rows(_sent_order(log))
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the messages as a pandas frame, in the columns that :meth:`from_frame` takes."""

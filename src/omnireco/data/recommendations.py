@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_k, count_of, shown
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Text
 from omnireco.data.frames.columns import open_frame
@@ -133,7 +134,8 @@ class Recommendations:
         few.insert(0, "person", [f"person {number + 1}" for number in row])
         if PEOPLE in self.items._cache:
             few["item_id"] = [f"similar person {number + 1}" for number in place]
-        return f"<p>{self!r}</p>{few.drop(columns=self.key).to_html(index=False)}"
+        length = int(np.count_nonzero(self.codes != NONE))
+        return f"<p>{self!r}</p>{html_table(few.drop(columns=self.key), of=length)}"
 
     @property
     def n_users(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
+from omnireco._core.notebook import shown_html
 from omnireco.data.vocabulary import Vocabulary, distinct_integers
 from omnireco.errors import ParameterError
 
@@ -67,6 +68,7 @@ class ResolveReport:
     cross_channel_after: int
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the counts as a frame of one row."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, count_of, name_rows, shown
 from omnireco._core.compute import pays
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.log.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -134,6 +135,8 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({count_of(len(self), ('str' if self.ids.dtype == object else 'int') + ' id')})"
+
+    _repr_html_ = shown_html
 
     @property
     def fingerprint(self) -> str:

@@ -23,6 +23,7 @@ from omnireco._core.checks import (
 from omnireco._core.compute import in_threads, row_blocks
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
@@ -120,6 +121,8 @@ class Weights:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
     def __post_init__(self) -> None:
         check_choice(self.missing, "missing", ("raise", "ignore"))

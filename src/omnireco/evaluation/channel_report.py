@@ -6,12 +6,14 @@ import logging
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_integer, check_known, check_names, count_of
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._kernels.disclosure import hidden_cells
@@ -128,7 +130,8 @@ class ChannelReport:
     def _repr_html_(self) -> str:
         parts = [("Channels", self.channels), ("Combinations", self.combinations), ("Journeys", self.journeys)]
         parts += [("Crossings", self.crossings), ("Hours between channels", self.times)]
-        return f"<p>{self!r}</p>" + "".join(f"<h4>{name}</h4>{table.to_html(index=False)}" for name, table in parts)
+        tables = "".join(f"<h4>{name}</h4>{html_table(table)}" for name, table in parts)
+        return f"<p>{escape(repr(self))}</p>{tables}"
 
 
 @says_the_line("om.evaluation.channel_report(data, completes='purchase', window='7D')")

@@ -14,6 +14,7 @@ from omnireco._core.checks import check_flag, check_k, check_known, count_of, sh
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Table, Value
 from omnireco._kernels.log.order import distinct
@@ -61,10 +62,8 @@ class ChannelComparison:
         shown = self.to_frame().round(4)
         return f"{self!r}, each against one pooled matrix\n{shown.to_string(index=False)}"
 
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().round(4).to_html(index=False))
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel of the truth, model, metric and k.

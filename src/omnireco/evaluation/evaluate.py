@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_k, check_number, name_rows, shown
+from omnireco._core.compute import Progress, check_progress, track
 from omnireco._core.contract import says_the_line
 from omnireco.data.asking.requests import Asked
 from omnireco.data.catalog import Catalog
@@ -48,6 +49,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     seed: int = 0,
     negatives: SampledNegatives | None = None,
+    progress: Progress = False,
 ) -> Report:
     """Return metrics of ranked lists, with intervals, for several models on the same users.
 
@@ -81,6 +83,8 @@ def evaluate(
         Not for new work: cut every list down to the user's truth and so many random items (of the catalogue, not in
         ``train``), as papers before 2020 did. Such sampled metrics can put models in another order than all
         items do; the report is marked wherever it is shown. Lists must rank all items.
+    progress : bool or callable(done, total)
+        A bar over the lists.
 
     Returns
     -------
@@ -141,6 +145,7 @@ def evaluate(
     0  mine                recall  2  0.75        2
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
+    check_progress(progress)
     ks, named = _check_k(k), check_metrics(metrics)
     check_negatives(negatives)
     confidence = check_number(confidence, "confidence", above=0)
@@ -172,7 +177,7 @@ def evaluate(
         some = draw_candidates(relevant, had, pool, negatives=negatives.n, seed=seed)
         aligned = {name: cut_to_candidates(codes, some, longest, name) for name, codes in aligned.items()}
     cells: list[tuple[str, str, int, np.ndarray | float]] = []
-    for name, codes in aligned.items():
+    for name, codes in track(list(aligned.items()), progress, label="evaluate"):
         ranked = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64), **shared)
         heads = {length: ranked.head(length) for length in ks}
         cells += [

@@ -11,8 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_integer, check_k, check_number, count_of, shown
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import stream
 from omnireco._kernels.topk.exact import select
 from omnireco.data.interactions import Interactions
@@ -52,6 +54,8 @@ class LearnedBlend:
         best = max(mean for _, mean in self.trials)
         return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {count_of(len(self.trials), 'trial')})"
 
+    _repr_html_ = shown_html
+
 
 @says_the_line("om.evaluation.learn_blend(om.Blend(models={'ease': om.EASE(), 'als': om.ALS()}), past, later, k=10)")
 def learn_blend(
@@ -66,6 +70,7 @@ def learn_blend(
     sweeps: int = 2,
     people: int = 5000,
     seed: int = 0,
+    progress: Progress = False,
 ) -> LearnedBlend:
     """Find what each model should count in a blend, on a validation part.
 
@@ -90,6 +95,8 @@ def learn_blend(
         At most so many people, drawn by ``seed``: their scores of all items are held in memory.
     seed : int
         Of the draw of people, 0 or more; 0 by default.
+    progress : bool or callable(done, total)
+        A bar over the fit, the scores of the members and the weights that are tried.
 
     Returns
     -------
@@ -127,7 +134,22 @@ def learn_blend(
     steps, exclude_seen = [check_number(step, "grid") for step in grid], check_flag(exclude_seen, "exclude_seen")
     people, scale = check_integer(people, "people", low=1), estimator.get_params(deep=False)["scale"]
     chosen = read_pairs(later, "learn_blend: later", needs_items=True)
+    n_members = len(estimator.get_params(deep=False)["models"])
+    total = 1 + 2 * n_members + sweeps * (n_members - 1) * len(steps)
+    with ticker(total, progress, label="learn_blend") as tick:
+        return _learned(
+            estimator, past, chosen, tick, steps=steps, k=k, metric=metric, exclude_seen=exclude_seen, sweeps=sweeps,
+            people=people, seed=seed, scale=scale,
+        )  # fmt: skip
+
+
+def _learned(
+    estimator: Any, past: Any, chosen: Any, tick: Callable[[], object], *, steps: Sequence[float], k: int,
+    metric: Metric, exclude_seen: bool, sweeps: int, people: int, seed: int, scale: Scale,
+) -> LearnedBlend:  # fmt: skip
+    """Fit the members, score the people with each, and climb."""
     blend = estimator.replace(weights=None).fit(past)
+    tick()
     members = dict(zip(blend.names, blend.models, strict=True))
     histories = {
         name: (past if isinstance(past, Interactions) else model.inputs(past)).with_items(blend.items)
@@ -136,14 +158,17 @@ def learn_blend(
     keep, relevant = _people(histories, chosen, blend.items, people, seed)
     rows = {name: x.take(keep) for name, x in histories.items()}
     seen = _barred(list(rows.values()), exclude_seen=exclude_seen)
-    scores = {name: _scores(model, rows[name], scale) for name, model in members.items()}
+    scores = {}
+    for name, member in members.items():
+        scores[name] = _scores(member, rows[name], scale)
+        tick()
 
     def measure(weights: Mapping[str, float]) -> float:
         total = sum(np.float32(weight) * scores[name] for name, weight in weights.items() if weight)
         codes, _ = select(np.ascontiguousarray(total), k=k, exclude=seen)
         return mean_of(values_of(metric, codes, relevant))
 
-    best, trials = _climb(tuple(members), steps, sweeps, measure)
+    best, trials = _climb(tuple(members), steps, sweeps, measure, tick)
     weights = ReadOnly({name: float(best.get(name, 0.0)) for name in members})
     model = BlendModel.of(members, weights=weights, scale=scale)
     return LearnedBlend(estimator.replace(weights=dict(weights)), model, weights, trials)
@@ -157,14 +182,22 @@ def _scores(model: Model, rows: Interactions, scale: Scale) -> np.ndarray:
 
 
 def _climb(
-    names: tuple[str, ...], steps: Sequence[float], sweeps: int, measure: Callable[[Mapping[str, float]], float]
+    names: tuple[str, ...],
+    steps: Sequence[float],
+    sweeps: int,
+    measure: Callable[[Mapping[str, float]], float],
+    tick: Callable[[], object],
 ) -> tuple[Mapping[str, float], tuple[tuple[Mapping[str, float], float], ...]]:
     """Return the best weights and all that were tried: from the best single model, one weight after the other."""
-    trials: list[tuple[Mapping[str, float], float]] = [(ReadOnly({name: 1.0}), measure({name: 1.0})) for name in names]
+    trials: list[tuple[Mapping[str, float], float]] = []
+    for name in names:
+        trials.append((ReadOnly({name: 1.0}), measure({name: 1.0})))
+        tick()
     best, highest = max(trials, key=lambda trial: trial[1])
     leader = next(iter(best))
     for _ in range(sweeps):
         for name, step in itertools.product([name for name in names if name != leader], steps):
+            tick()
             trial = {**best, name: step}
             if trial == best or (step == 0 and name not in best):
                 continue

@@ -22,6 +22,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import html_table
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Requests
@@ -128,7 +129,7 @@ class LearnedWeights:
         from html import escape
 
         text = f"<p>{escape(repr(self))}; split {self.split}.</p><p>{escape(repr(self.weights))}</p>"
-        return text + (self.to_frame().to_html(index=False) if self.signal else "")
+        return text + (html_table(self.to_frame()) if self.signal else "")
 
     __arrow_c_stream__ = arrow_stream
 

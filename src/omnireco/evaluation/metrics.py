@@ -25,6 +25,7 @@ import numpy as np
 from omnireco._core.checks import check_choice, check_k, check_kind, count_of, shown
 from omnireco._core.compute import row_blocks
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -106,6 +107,8 @@ class RankedLists:
 
     def __repr__(self) -> str:
         return f"RankedLists({count_of(self.n_users, 'user')}, k={self.k})"
+
+    _repr_html_ = shown_html
 
     @property
     def n_users(self) -> int:

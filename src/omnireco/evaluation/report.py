@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, count_of, shown
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Parts, Record, numbers
 from omnireco._core.small import Each, Number, Plain, Text, Whole
 from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
@@ -61,6 +62,8 @@ class Cell:
         "n_users": Whole(),
         "values": Maybe(numbers("users", missing=True, endless=True)),
     }
+
+    _repr_html_ = shown_html
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -155,7 +158,7 @@ class Report:
             for model in self.models
         )
         return (
-            f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f'<table class="omnireco"><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
             f"<p>Means over {count_of(len(self.users), 'user')} with {self.confidence:.0%} intervals; "
             f"split {self.split or 'unknown'}.{self._warning()}</p>"
         )

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import stream
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -50,6 +51,8 @@ class SampledNegatives:
     """
 
     n: int
+
+    _repr_html_ = shown_html
 
     def __post_init__(self) -> None:
         check_integer(self.n, "negatives", low=1)

@@ -9,6 +9,7 @@ from typing import Any
 from omnireco._core.checks import check_duration, check_integer, check_mapping, check_names, check_number, shown
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 
@@ -92,6 +93,8 @@ class Search:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
     @property
     def weighs(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_instant, check_known, check_names, count_of, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, coded, freeze, instants, probabilities
 from omnireco._core.small import INSTANT, Each, Settings, Text
 from omnireco.data.frames.columns import instants_to_pandas
@@ -327,6 +328,7 @@ class Identities:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per known id: ``person_id``, ``kind``, ``id``."""

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from omnireco._core.checks import check_duration, check_integer, check_mapping, check_number, name_rows, shown
 from omnireco._core.compute import suited
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_integers
 from omnireco.errors import ParameterError, SchemaError
@@ -65,6 +66,8 @@ class LinkRules:
     min_strength: float | Mapping[str, float] = 0.0
     expiry: Any = None
 
+    _repr_html_ = shown_html
+
     def __post_init__(self) -> None:
         if self.max_ids is not None:
             check_integer(self.max_ids, "max_ids", low=1)
@@ -105,6 +108,8 @@ class Links:
     id_b: np.ndarray
     strength: np.ndarray
     linked_at: np.ndarray
+
+    _repr_html_ = shown_html
 
     def take(self, rows: np.ndarray) -> Links:
         """Return some of the links."""

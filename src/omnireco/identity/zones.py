@@ -21,6 +21,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Offsets, Parts, coded, declare, probabilities
 from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
@@ -301,6 +302,7 @@ class ZonePosterior:
         return replace(audience, zones=names, zone=filled)
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id timezone probability`` as a pandas frame, the most probable zone first."""

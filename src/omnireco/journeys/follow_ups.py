@@ -20,6 +20,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Parts, coded, counts, freeze, numbers
 from omnireco._core.small import Each, Text
 from omnireco.data.asking.histories import data_of
@@ -302,6 +303,7 @@ class FollowUpsModel:
         return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("pairs")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: item_id next_item_id people bought lift low high, surest lifts first."""

@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_instant, check_integer, check_known, count_of, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
@@ -72,6 +73,7 @@ class Funnel:
         return f"Funnel({count_of(len(self.table), 'step')}, {share}, {waiting} waiting)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table of steps."""

@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_flag, check_k, check_names, check_number, count_of
 from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Each, Number, Text
 from omnireco.data.asking.requests import Requests
@@ -154,6 +155,8 @@ class RefillModel:
 
     def __repr__(self) -> str:
         return f"RefillModel({count_of(len(self.items), 'item')}, typical {np.exp(np.median(self.mu)):.0f} days)"
+
+    _repr_html_ = shown_html
 
     @says_the_line("model.due(data.requests(at=now))")
     def due(self, requests: Requests, *, confidence: float = 0.8, within: Any = "7D") -> pd.DataFrame:

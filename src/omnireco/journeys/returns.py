@@ -21,6 +21,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Each, Number, Text, Whole
 from omnireco._core.units import DAY_US, HOUR_US, WEEK
@@ -291,6 +292,7 @@ class ReturnsModel:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the hazard: ``hours_from hours_to visits_per_day`` as a pandas frame."""

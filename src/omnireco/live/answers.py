@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import count_of
+from omnireco._core.notebook import shown_html
 
 __all__ = ["Answer", "Resumed", "State", "Touch"]
 
@@ -22,6 +23,9 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         return f"Answer({count_of(len(self.items), 'item')}{', cold' if self.cold else ''})"
 
+    def _repr_html_(self) -> str:
+        return shown_html(self)
+
 
 class Touch(NamedTuple):
     """The next message to one person."""
@@ -31,6 +35,9 @@ class Touch(NamedTuple):
     send_at: Any
     value: float
     probability: float
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class Resumed(NamedTuple):
@@ -42,6 +49,9 @@ class Resumed(NamedTuple):
     last_at: Any
     touches: int
     position: float | None = None
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 class State(NamedTuple):
@@ -58,3 +68,6 @@ class State(NamedTuple):
 
     def __repr__(self) -> str:
         return f"State({count_of(self.events, 'event')}, {count_of(len(self.session), 'item')} in the session)"
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)

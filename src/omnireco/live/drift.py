@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of, from_microseconds
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, counts, declare, numbers
 from omnireco._core.small import INSTANT, Plain, Table
 from omnireco._core.units import DAY_US
@@ -65,6 +66,8 @@ class Profile:
         people, events = int(self.table["score"].sum()), int(self.table["event"].sum())
         until = from_microseconds(self.until_us).date()
         return f"Profile({count_of(people, 'person', 'people')}, {count_of(events, 'event')}, until {until})"
+
+    _repr_html_ = shown_html
 
 
 def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int = 7, people: int = 2000) -> Profile:

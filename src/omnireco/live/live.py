@@ -23,6 +23,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.dataset import Dataset
@@ -108,6 +109,8 @@ class Live:
 
     def __repr__(self) -> str:
         return f"Live({self.snapshot.model!r}, {self.store!r})"
+
+    _repr_html_ = shown_html
 
     @property
     def snapshot(self) -> Snapshot:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omnireco._core.checks import shown
+from omnireco._core.notebook import shown_html
 from omnireco.errors import ParameterError
 from omnireco.files.io import load, save
 from omnireco.files.people import erase, people_in
@@ -99,6 +100,8 @@ class Receipt:
     events: int
     ids: Mapping[str, int]
     awaits: tuple[str, ...]
+
+    _repr_html_ = shown_html
 
 
 def without_people(value: Any, users: Sequence[Any], key: bytes | None) -> tuple[Any, int, bool]:

@@ -17,6 +17,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.errors import ParameterError
 from omnireco.live.events import ROLES, check_roles
 from omnireco.planning.inputs import check_constraints, check_rules
@@ -139,3 +140,5 @@ class Rules:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html

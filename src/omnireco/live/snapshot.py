@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from omnireco._core.checks import check_duration, check_instant, check_kind, from_microseconds, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Parts, Record
 from omnireco._core.small import INSTANT, Apart, Value
 from omnireco.data.audience import Audience
@@ -92,6 +93,8 @@ class Snapshot:
     def __repr__(self) -> str:
         until = "" if self.known_until is None else f", known until {from_microseconds(self.known_until).date()}"
         return f"Snapshot({self.model!r}{until})"
+
+    _repr_html_ = shown_html
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the snapshot to a file, whole or not at all; one that exists is replaced, and who has it open keeps it.

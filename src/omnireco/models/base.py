@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.topk.exact import rank_histories, select
 from omnireco.data.asking.histories import faded_items, histories_of
 from omnireco.data.asking.requests import Requests
@@ -54,6 +55,8 @@ class Model(ABC):
     items: Vocabulary
     popularity: np.ndarray
     event_weights: Weights | None = None
+
+    _repr_html_ = shown_html
 
     @abstractmethod
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:

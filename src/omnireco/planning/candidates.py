@@ -13,6 +13,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_flag, check_kind, check_one_or_more, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import Each, Plain, Table, Text, Value
 from omnireco.data.asking.touches import Touches
@@ -410,6 +411,7 @@ class Candidates:
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)}{made})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the touches as a pandas frame with the columns that from_frame takes, and ``send_at_local``.

@@ -7,6 +7,7 @@ and the person gets nothing.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_kind, check_known
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import Progress, row_blocks, track
 from omnireco._core.contract import says_the_line
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches, free_days, holidays_in
@@ -81,6 +82,7 @@ def candidates(
     value: TouchValue | None = None,
     creatives: CreativeChoices | Mapping[str, CreativeChoices] | None = None,
     withdrawals: str | Iterable[str] | EventLog | None = None,
+    progress: Progress = False,
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -117,6 +119,8 @@ def candidates(
     withdrawals : str, iterable of str or EventLog, optional
         Events that withdraw consent, each of them: their names in the data, ``["unsubscribed"]``, or a log of them
         alone. See :class:`Consent`.
+    progress : bool or callable(done, total)
+        A bar over the blocks of people on each channel; over the channels, where each has its own lists.
 
     Returns
     -------
@@ -182,7 +186,8 @@ def candidates(
             withdrawals=next(iter(sources.withdrawals), None),
         )
         names = _channels_of_lists(recs, channels, audience)
-        return Candidates.concat([one(recs[name], channels=name) for name in names])
+        named = track(tuple(names), progress, label="candidates")
+        return Candidates.concat([one(recs[name], channels=name) for name in named])
     _check_models(recs, value, creatives, audience)
     names = check_channels(channels, audience)
     n_items = min(max(limits.items_on(name) for name in names), recs.k)
@@ -203,12 +208,12 @@ def candidates(
     member = np.flatnonzero(row >= 0)
     shown = {name: limits.lengths_on(name, empty.traits) for name in names}
     blocks = list(row_blocks(member.size, n_items * len(slots) * 96)) or [slice(0)]  # rules are asked of nobody too
+    cells = list(itertools.product(blocks, enumerate(names)))
     parts = [
         offers.block(
             member[block], row[member[block]], _top(codes, member[block], limits.items_on(name), shown[name]), code
         )
-        for block in blocks
-        for code, name in enumerate(names)
+        for block, (code, name) in track(cells, progress, label="candidates")
     ]
     touches, worth_of, probability, terms = _join(offers.empty, parts)
     labels = {} if creatives is None else {"creative_id": _creative_label(touches, creatives)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_flag, check_integer, check_known, check_mapping
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.planning.inputs import gap_rule
@@ -55,6 +56,8 @@ class PerPerson:
     once_per_item: bool = True
     min_interval: str | dt.timedelta | None = "4h"
     by: str = field(default="device", repr=False)
+
+    _repr_html_ = shown_html
 
     def __post_init__(self) -> None:
         if isinstance(self.n_items, Mapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, name_rows
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, Record, freeze, numbers
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
 from omnireco.causal.holdouts.holdout import Holdout
@@ -142,11 +144,6 @@ class Plan:
             f"{'' if self.exploration is None else f', {self.exploration.swaps.share:.3g} explored'})"
         )
 
-    def _repr_html_(self) -> str:
-        """Return the summary as a table, for notebooks."""
-        table: str = self.summary().to_html(index=False)
-        return f"<p>{self!r}</p>{table}"
-
     @property
     def optimality_gap(self) -> float:
         """By how much of the bound the plan could at most be better: (bound - value) / bound."""
@@ -176,6 +173,7 @@ class Plan:
         return found
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return what to send, in the order (send_at, user), as a pandas frame.
@@ -399,6 +397,7 @@ def plan(
     explore: float | Swaps | None = None,
     experiment: str = "holdout",
     seed: int = 0,
+    progress: Progress = False,
 ) -> Plan:
     """Return the touches to send: the greatest value under all constraints, with a proof of how good it is.
 
@@ -420,6 +419,8 @@ def plan(
         Name of the experiment. The same name, seed and share hold the same people out in every plan.
     seed : int
         Of the lots. Who is explored differs from one first instant of the candidates to another, too.
+    progress : bool or callable(done, total)
+        A bar over the three parts: constraints written out, solved, reasons found.
 
     Returns
     -------
@@ -459,7 +460,8 @@ def plan(
     drawn = _drawn(touches, holdout, experiment, seed)
     swaps = as_swaps(explore, len(touches))
     used = (*touches.implied, *check_constraints(constraints))
-    return _made(touches, used, drawn, swaps, check_integer(seed, "seed", low=0))
+    with ticker(3, progress, label="plan") as tick:
+        return _made(touches, used, drawn, swaps, check_integer(seed, "seed", low=0), tick=tick)
 
 
 def _made(
@@ -471,11 +473,12 @@ def _made(
     *,
     warm: Iterable[Price] = (),
     start: np.ndarray | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> Plan:
     """Return the plan under some constraints, those that the touches imply included."""
     out = None if drawn is None else _held(touches, drawn)
     costs = costs_of(used)
-    done = solved(touches, used, out=out, warm=warm, start=start, matrix_needed=swaps is not None)
+    done = solved(touches, used, out=out, warm=warm, start=start, matrix_needed=swaps is not None, tick=tick)
     found = done.found
     reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
     reason[touches.value <= 0] = 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnireco._core.checks import count_of
+from omnireco._core.notebook import shown_html
 
 __all__ = ["Choices", "Rows"]
 
@@ -53,6 +54,8 @@ class Rows:
         more = "" if not floors else f", {count_of(floors, 'floor')}"
         return f"Rows({count_of(self.limit.size, 'row')}, {count_of(self.row.size, 'entry', 'entries')}{more})"
 
+    _repr_html_ = shown_html
+
     @classmethod
     def none(cls) -> Rows:
         """Return no rows at all: for a constraint that only says which touches are one and the same offer.
@@ -94,3 +97,5 @@ class Choices:
             f"Choices({count_of(int(mine.size), 'touch', 'touches')}, {count_of(groups, 'group')}, "
             f"{count_of(options, 'option')})"
         )
+
+    _repr_html_ = shown_html

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_kind, check_known, check_mapping, check_number, count_of, name_rows, shown
 from omnireco._core.contract import described
+from omnireco._core.notebook import shown_html
 from omnireco.data.asking.touches import Touches
 from omnireco.data.catalog import Catalog
 from omnireco.data.places.amounts import UserAmounts
@@ -111,6 +112,8 @@ class TouchValue:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
     @property
     def known_margin(self) -> bool:

@@ -2,16 +2,9 @@
 
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
+from omnireco.plotting.expected import calibration, fatigue, headroom_lifts, policy_lifts
 from omnireco.plotting.gains import budget_gains, gain_curve
-from omnireco.plotting.plans import (
-    offers_shown,
-    person_week,
-    plan_load,
-    plan_reach,
-    plan_saved,
-    plan_why,
-    what_if,
-)
+from omnireco.plotting.plans import offers_shown, person_week, plan_load, plan_reach, plan_saved, plan_why, what_if
 from omnireco.plotting.results import (
     channel_combinations,
     channel_journeys,
@@ -32,6 +25,7 @@ from omnireco.plotting.results import (
 __all__ = [
     "backtest",
     "budget_gains",
+    "calibration",
     "channel_combinations",
     "channel_journeys",
     "channel_shares",
@@ -40,9 +34,11 @@ __all__ = [
     "comparison",
     "credit",
     "events_per_channel",
+    "fatigue",
     "first_use",
     "funnel_steps",
     "gain_curve",
+    "headroom_lifts",
     "holdout_effects",
     "offers_shown",
     "people_hours",
@@ -53,6 +49,7 @@ __all__ = [
     "plan_reach",
     "plan_saved",
     "plan_why",
+    "policy_lifts",
     "prices",
     "return_calibration",
     "scorecard",

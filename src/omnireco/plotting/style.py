@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ACCENT", "INK", "SERIES", "SOFT", "axes_of", "clean", "title_of"]
 
 INK, SOFT, ACCENT = "#1d2a35", "#a9b4bd", "#0b6e75"
-SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e")
+SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e", "#4aa3c7")
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:

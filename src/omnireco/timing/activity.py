@@ -18,6 +18,7 @@ from omnireco._core.checks import check_duration, check_integer, check_names, ch
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, coded, counts, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.remembered import remembered
@@ -385,6 +386,8 @@ class ActivityModel:
             f"{count_of(int(self.history.sum()), 'session')}{left_out}, "
             f"prior strength {self.prior_strength:.3g} sessions, half-life {half_life})"
         )
+
+    _repr_html_ = shown_html
 
     @property
     def population(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_array, check_instants, check_integer, check_number, check_numbers, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import GOLDEN, mixed, numbers_of_ids, unit
 from omnireco._kernels.sample_size import matched_pairs
 from omnireco.errors import ParameterError
@@ -32,6 +33,9 @@ class Explored(NamedTuple):
     slot: np.ndarray
     propensity: np.ndarray
 
+    def _repr_html_(self) -> str:
+        return shown_html(self)
+
 
 class Power(NamedTuple):
     """How many messages it takes to see a lift."""
@@ -39,6 +43,9 @@ class Power(NamedTuple):
     matched: int
     explored: int
     sends: int
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def explore(
@@ -190,6 +197,8 @@ class Exploration:
     least: float = 0.01
     most: float = 0.2
     seed: int = 0
+
+    _repr_html_ = shown_html
 
     def __post_init__(self) -> None:
         check_number(self.evidence, "evidence", low=0.0)

@@ -16,6 +16,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_number, plain_name
 from omnireco._core.compute import Progress, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Offsets, Parts, counts, freeze, instants, numbers, probabilities
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
@@ -253,6 +254,7 @@ class FatigueModel:
         return f"FatigueModel(half-life {self.half_life_us / DAY_US:.3g} days, {found or 'no messages'}{machines})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``channel coefficient low high unsubscribe messages`` as a pandas frame."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,9 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
+from omnireco._core.compute import Progress, check_progress, track
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Maybe, Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Text, Whole
@@ -85,7 +88,7 @@ class Headroom:
         return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {people})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.verdict}</p>{self.skill.to_html(index=False, float_format='{:.4f}'.format)}"
+        return f"<p>{escape(repr(self))}</p><p>{escape(self.verdict)}</p>{html_table(self.skill)}"
 
     @property
     def verdict(self) -> str:
@@ -114,6 +117,7 @@ def headroom(
     worthwhile: float = 0.02,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    progress: Progress = False,
 ) -> Headroom:
     """Tell whether there is personal timing signal in a log, and what it could earn.
 
@@ -136,6 +140,8 @@ def headroom(
         The smallest relative lift worth the trouble.
     n_bootstrap, seed : int
         Resamples of people for the interval.
+    progress : bool or callable(done, total)
+        A bar over the resamples.
 
     Returns
     -------
@@ -170,6 +176,7 @@ def headroom(
     >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'
     """
+    check_progress(progress)
     tau = check_duration(effect_decay, "effect_decay") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     data = dataset_of(data, "headroom", ("events", "audience") + (() if channel is None else ("messages",)))
@@ -212,7 +219,7 @@ def headroom(
         n_people = mine.size
     random = stream(seed, "headroom/bootstrap")
     lifts = []
-    for _ in range(n_bootstrap):  # one at a time: people are many
+    for _ in track(range(n_bootstrap), progress, label="headroom"):  # one at a time: people are many
         rows = random.integers(0, n_people, n_people)
         factor = np.ones(24) if channel is None else np.exp(doubt * random.normal(size=24) - doubt**2 / 2)
         ours, theirs = mine[rows] * factor[hours[0, rows]], shared[rows] * factor[hours[1, rows]]

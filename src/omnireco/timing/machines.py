@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnireco._core.checks import check_numbers
+from omnireco._core.notebook import shown_html
 from omnireco.data.messages import NEVER, MessageLog
 
 __all__ = ["Answers", "DelayMixture", "answers_of_people", "fit_delay_mixture", "judge_answers", "left_out"]
@@ -41,6 +42,8 @@ class DelayMixture:
     spread: float
     scale: float
     shape: float
+
+    _repr_html_ = shown_html
 
     def human(self, delay: np.ndarray) -> np.ndarray:
         """Return the probability that a response after so many seconds was a person's, float64 like ``delay``."""

@@ -17,6 +17,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_integer, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Offsets, Parts, Record, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
@@ -292,6 +293,8 @@ class ReadingModel:
             f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
             f"{answers} by people, effect decay: {decays or 'unknown'}{left_out(self.n_machine)})"
         )
+
+    _repr_html_ = shown_html
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
         """Return each person's response rate of a fresh message, per local hour.

@@ -30,6 +30,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.remembered import remembered
@@ -444,6 +445,8 @@ class SendTimeModel:
             f"{count_of(self.n_messages, 'message')}{machines}, "
             f"effect decay: {decays or f'{self.default_tau:g} h assumed'})"
         )
+
+    _repr_html_ = shown_html
 
     @property
     def rests_on(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, check_number, require, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -69,6 +70,9 @@ class CompleteJourney(NamedTuple):
     messages: MessageLog
     audience: Audience
     catalog: Catalog
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
     def dataset(self) -> Dataset:
         """Return all of it as one Dataset, which is cut in time once: ``journey.dataset().split("2017-10-01")``."""

@@ -14,6 +14,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_names
 from omnireco._core.compute import Progress, ticker
+from omnireco._core.notebook import html_table
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
@@ -86,7 +87,7 @@ class Reproduction:
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f"<p>{escape(repr(self))}</p><p>{escape(self.source)}</p>{self.to_frame().round(4).to_html(index=False)}"
+        return f"<p>{escape(repr(self))}</p><p>{escape(self.source)}</p>{html_table(self.to_frame())}"
 
     __arrow_c_stream__ = arrow_stream
 

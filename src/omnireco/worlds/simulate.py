@@ -13,7 +13,7 @@ hours, 10 % at any hour) with logged propensities.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,9 @@ from omnireco._core.checks import (
     check_numbers,
     shown,
 )
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import described, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -100,6 +102,8 @@ class World:
             f"World(users={len(self.users)}, items={len(self.items)}, "
             f"events={len(self.events)}, messages={len(self.messages)})"
         )
+
+    _repr_html_ = shown_html
 
     def dataset(self) -> Dataset:
         """Return all that the company sees as one Dataset: events, messages, audience and catalogue.
@@ -259,6 +263,8 @@ class Company:
     def __repr__(self) -> str:
         return described(self)
 
+    _repr_html_ = shown_html
+
 
 @says_the_line("om.simulate(n_users=200, days=90, seed=1, company=om.worlds.Company(fatigue=0.3))")
 def simulate(
@@ -269,6 +275,7 @@ def simulate(
     seed: int = 0,
     start: Any = "2025-01-06",
     company: Company | None = None,
+    progress: Progress = False,
 ) -> World:
     """Return a small simulated world with known ground truth.
 
@@ -284,6 +291,8 @@ def simulate(
         The first instant; the default is a Monday.
     company : Company, optional
         How people and the sender behave: ``om.worlds.Company(messages_per_week=5, fatigue=0.3)``.
+    progress : bool or callable(done, total)
+        A bar over the four parts: people, visits, messages, tables.
 
     Returns
     -------
@@ -313,6 +322,14 @@ def simulate(
     start_us = check_instant(start, "start")
     habits = Company() if company is None else company
     check_kind(habits, Company, "company", "company=om.worlds.Company(fatigue=0.3)")
+    with ticker(4, progress, label="simulate") as tick:
+        return _world(n_users, n_items, days, seed, start_us, habits, tick)
+
+
+def _world(
+    n_users: int, n_items: int, days: int, seed: int, start_us: int, habits: Company, tick: Callable[[], object]
+) -> World:
+    """Draw the catalogue, the people, what they do and what they are sent."""
     names, n_tastes = tuple(habits.zones), min(habits.n_tastes, n_items)
 
     items, group, popularity = draw_catalog(n_items, n_tastes, seed)
@@ -339,9 +356,11 @@ def simulate(
         wrong_zone=habits.share_wrong_zone,
     )
 
+    tick()
     calendar = Calendar.over(start_us, days, zone_names)
     price = items["price"].to_numpy()
     visits = draw_visits(truth, zone, zone_names, calendar, price, habits.sessions_per_week * days / 7, seed)
+    tick()
     home = zone_names.codes(np.array([names[0]], dtype=object))[0]
     believed = zone_names.codes(np.where(users["timezone"].isna(), names[0], users["timezone"]).astype(object))
     sender_zone = np.where(users["timezone"].isna().to_numpy(), home, believed)
@@ -349,7 +368,8 @@ def simulate(
     sent = draw_messages(
         truth, users, zone, sender_zone, zone_names, calendar, n_messages, seed, unsubscribe=habits.unsubscribe
     )
-    return World(
+    tick()
+    made = World(
         events=_event_frame(users, items, visits, sent, calendar.end_us),
         messages=_message_frame(
             users, items, sent, clicks=habits.machine_share > 0, unsubscribes=habits.unsubscribe > 0
@@ -360,6 +380,8 @@ def simulate(
         _zone_codes=frozen(zone),
         _zones=zone_names,
     )
+    tick()
+    return made
 
 
 # frames ---------------------------------------------------------------------------------------------

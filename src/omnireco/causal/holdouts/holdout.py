@@ -10,6 +10,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Parts, declare, flags
 from omnireco._core.random import lot
 from omnireco._core.small import Number, Text, Whole
@@ -164,6 +165,7 @@ class Holdout:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id group propensity``: the group of everybody, and the probability of being in it."""

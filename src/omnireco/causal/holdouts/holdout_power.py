@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_number
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.sample_size import detectable, needed, power_of
 from omnireco.errors import ParameterError
 
@@ -25,6 +26,9 @@ class HoldoutSize(NamedTuple):
     effect: float
     lift: float
     power: float
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def holdout_power(

@@ -24,6 +24,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import INSTANT, Number, Text, Whole
 from omnireco.causal.holdouts.holdout import Holdout
@@ -106,10 +107,8 @@ class HoldoutReport:
             f"{self.verdict.split('. ')[0]})"
         )
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self.verdict}</p><p>{CAVEAT}</p>" + self.table.to_html(index=False, float_format="{:.4g}".format)
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -20,6 +20,7 @@ from omnireco._core.checks import (
     count_of,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, flags
 from omnireco._core.random import stream
 from omnireco._core.small import INSTANT, Number, Whole
@@ -84,6 +85,7 @@ class SwitchbackReport:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
@@ -126,6 +128,7 @@ class Switchback:
         )
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``start_at counted_from end_at on propensity``: when messages are on, a row per block."""

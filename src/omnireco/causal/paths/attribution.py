@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,9 @@ from omnireco._core.checks import (
     count_of,
     shown,
 )
+from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import html_table
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number
@@ -100,16 +103,15 @@ class Attribution:
             "conversions)"
         )
 
-    def _repr_html_(self) -> str:
-        table = self.side_by_side().to_html(index=False, float_format="{:.1f}".format)
-        return f"<p>{CAVEAT}</p>{table}"
-
     @property
     def caveat(self) -> str:
         """What attribution does not say."""
         return CAVEAT
 
     __arrow_c_stream__ = arrow_stream
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p><p>{escape(CAVEAT)}</p>{html_table(self.side_by_side())}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
@@ -243,6 +245,7 @@ def attribution(
     confidence: float = 0.95,
     seed: int = 0,
     k: int = 5,
+    progress: Progress = False,
 ) -> Attribution:
     """Divide conversions among the channels that were touched before them, by several models.
 
@@ -271,6 +274,8 @@ def attribution(
     k : int
         Channels of fewer people are joined, as ``"(few people)"``; of other numbers that fewer people are behind,
         nothing is said. Counted paths do not say who: every conversion counts as a person. 1 shows all.
+    progress : bool or callable(done, total)
+        A bar over the models and their resamples.
 
     Returns
     -------
@@ -329,18 +334,25 @@ def attribution(
     wanted = _models(models, paths)
     work = _Work(paths, order, decay, ends)
     rows = []
-    for model in wanted:
-        credit, worth, error = work.credit(model, paths.conversions, paths.value, paths.nulls, seed, n_samples)
-        low = high = np.full(credit.size, np.nan)
-        if error is not None:
-            from scipy.special import ndtri
+    with ticker(len(wanted) * (1 + n_bootstrap), progress, label="attribution") as tick:
+        for model in wanted:
+            credit, worth, error = work.credit(model, paths.conversions, paths.value, paths.nulls, seed, n_samples)
+            tick()
+            low = high = np.full(credit.size, np.nan)
+            if error is not None:
+                from scipy.special import ndtri
 
-            half = ndtri((1 + confidence) / 2) * error
-            low, high = credit - half, credit + half
-        elif n_bootstrap:
-            draws = np.stack([work.redrawn(model, seed, turn) for turn in range(n_bootstrap)])
-            low, high = percentile_interval(draws, confidence)
-        rows.append((model, credit, low, high, worth))
+                half = ndtri((1 + confidence) / 2) * error
+                low, high = credit - half, credit + half
+                for _ in range(n_bootstrap):
+                    tick()
+            elif n_bootstrap:
+                draws = np.empty((n_bootstrap, credit.size))
+                for turn in range(n_bootstrap):
+                    draws[turn] = work.redrawn(model, seed, turn)
+                    tick()
+                low, high = percentile_interval(draws, confidence)
+            rows.append((model, credit, low, high, worth))
     report = _report(paths, rows, confidence, k)
     _log.info("attribution: %s", report)
     return report

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, count_of, name_rows
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, instants, numbers
 from omnireco._core.small import Each, Text
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
@@ -121,6 +122,7 @@ class LiftTests:
         return f"LiftTests({count_of(len(self), 'test')} of {count_of(len(set(self.channel)), 'channel')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the columns that ``from_frame`` takes."""

@@ -19,6 +19,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
+from omnireco._core.notebook import shown_html
 from omnireco._core.units import HOUR_US
 from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
@@ -83,6 +84,8 @@ class Paths:
             f"{count_of(len(self.channels), 'channel')}, "
             f"{count_of(round(float(self.conversions.sum())), 'conversion')})"
         )
+
+    _repr_html_ = shown_html
 
     @classmethod
     @says_the_line("om.causal.Paths.of(data, completes='purchase', window='30D')")

@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     name_rows,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Whole
 from omnireco._kernels.log.order import distinct
@@ -77,6 +78,7 @@ class ContactEffects:
         return f"ContactEffects({n} of contact, {per['decisions'].sum():,} decisions)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

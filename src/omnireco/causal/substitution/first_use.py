@@ -20,6 +20,7 @@ from omnireco._core.checks import (
     count_of,
 )
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Text, Whole
@@ -96,6 +97,7 @@ class Displacement:
         return f"Displacement({self.channel} for {self.outcome}: {found}, {count_of(self.n_adopters, 'adopter')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_known, check_number, check_numbers, count_of
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, numbers, probabilities
 from omnireco._core.small import Each, Number, Text, Whole
 from omnireco._kernels.bootstrap import percentile_interval
@@ -119,6 +120,7 @@ class BudgetPath:
         return {"budget": spent} | found | shares
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the path as a frame: ``budget price predicted gain low high single lift lift_low lift_high``."""

@@ -10,6 +10,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_integer, check_known, check_number, count_of, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, numbers, probabilities
 from omnireco._core.small import Each, Number, Text, Whole
 from omnireco._kernels.bootstrap import percentile_interval
@@ -152,6 +153,7 @@ class UpliftCurve:
         return float(self.value[at] - other.value[at]), float(low[0]), float(high[0])
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the measures as a frame: ``arm measure value low high``."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number, count_of
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Text, Whole
 from omnireco.data.parts import Frame
@@ -53,10 +54,8 @@ class Effects:
     def __repr__(self) -> str:
         return f"Effects({self.what}: {count_of(len(self.table), 'line')}, {count_of(self.rows, 'row')})"
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>" + str(self.table.to_html(index=False, float_format="{:.5g}".format))
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_names, check_numbers, count_of, name_rows, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Parts, coded, declare, numbers, probabilities
 from omnireco._core.small import Each, Settings, Text
 from omnireco.causal.logged import LoggedDecisions
@@ -195,6 +196,8 @@ class Experiment:
             f"{each}{more}; "
             f"{count_of(len(self.features) or self.x.shape[1], 'feature')}, {known})"
         )
+
+    _repr_html_ = shown_html
 
     @property
     def binary(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnireco._core.checks import check_known
 from omnireco._core.frozen import locked
+from omnireco._core.notebook import shown_html
 from omnireco.data.vocabulary import Vocabulary, match
 from omnireco.errors import ParameterError
 
@@ -74,6 +75,8 @@ class Increments:
 
     def __repr__(self) -> str:
         return f"Increments({len(self.users):,} people, {', '.join(self.channels)})"
+
+    _repr_html_ = shown_html
 
     def slot_probability(self, audience: Any, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
         """Return the response probability of the timing inside, float64 (n_rows, n_slots).

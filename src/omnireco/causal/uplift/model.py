@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_known, check_mapping, check_number, count_of
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Maybe, Parts, flags, freeze, numbers, probabilities
 from omnireco._core.small import Flag, Number, Text, Value
 from omnireco.causal.uplift.effects import LEAST_PEOPLE, Effects, check_least, line, z_of
@@ -342,6 +343,7 @@ class UpliftModel:
         return Increments(users, self.arms, effect, usual, timing)
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return :meth:`average` as a frame."""

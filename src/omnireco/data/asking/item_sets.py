@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import count_of
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Offsets, Parts, coded, declare
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -80,6 +81,8 @@ class ItemSets:
 
     def __repr__(self) -> str:
         return f"ItemSets({count_of(int(self.item.size), 'item')} in {count_of(len(self), 'set')})"
+
+    _repr_html_ = shown_html
 
     def take(self, rows: np.ndarray) -> ItemSets:
         """Return the sets of some requests, in the order given."""

@@ -23,6 +23,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html, shown_rows
 from omnireco._core.parts import Maybe, Parts, Record, coded, freeze, instants
 from omnireco._core.random import stream
 from omnireco._core.small import Apart, Text
@@ -322,6 +323,7 @@ class Requests:
         return Requests(*some, given, exclude, self.key, self.data, closed_at)
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("ids")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: request_id, user_id, timestamp and the context columns."""
@@ -340,6 +342,9 @@ class Asked(NamedTuple):
 
     requests: Requests
     chosen: Interactions
+
+    def _repr_html_(self) -> str:
+        return shown_html(self)
 
 
 def check_ordered(values: Any, name: str) -> None:

@@ -12,6 +12,7 @@ from omnireco._core.checks import check_known, count_of, plain, shown
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, Record, coded, flags, instants, numbers
 from omnireco._core.small import Each, Table, Text
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
@@ -230,6 +231,8 @@ class Touches:
     def __repr__(self) -> str:
         size = count_of(len(self), "touch", "touches")
         return f"Touches({size}, {count_of(len(self.users), 'user')}, {count_of(len(self.channels), 'channel')})"
+
+    _repr_html_ = shown_html
 
     @property
     def zone_known(self) -> np.ndarray:

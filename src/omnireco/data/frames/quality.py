@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice, check_names, count_of, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, Record, freeze
 from omnireco._core.small import Each, Text, Whole
 from omnireco.data.frames.columns import Frame, nulls, stamps
@@ -68,6 +69,8 @@ class Finding:
 
     def __repr__(self) -> str:
         return f"Finding({self.problem!r} in {self.column!r}, {count_of(self.n_rows, 'row')})"
+
+    _repr_html_ = shown_html
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -136,6 +139,7 @@ class QualityReport:
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per finding: problem, column, rows, people, first_rows, dropped, what, fix."""
@@ -168,9 +172,6 @@ class QualityReport:
             places = f"position{'' if one.n_rows == 1 else 's'} {first}"
             lines.append(f"  {one.what}: {count_of(one.n_rows, 'row')} ({places}). {one.fix}")
         return "\n".join(lines if self.findings else [*lines, "  nothing found"])
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.to_frame().to_html(index=False) if self.findings else ''}"
 
     def _wanted(self, problems: str | Iterable[str] | None) -> set[str]:
         seen = {one.problem for one in self.findings}

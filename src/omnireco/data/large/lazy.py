@@ -21,6 +21,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.log.cells import Coded, sum_cells
 from omnireco.data.frames.columns import Frame, open_frame
 from omnireco.data.interactions import Interactions
@@ -68,6 +69,8 @@ class LazyEvents(Generic[LogT]):
 
     def __repr__(self) -> str:
         return f"LazyEvents({_lazy(self.frame).implementation.name.lower()}, nothing read yet)"
+
+    _repr_html_ = shown_html
 
     def matrix(
         self,

@@ -23,6 +23,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.log.cells import Coded, merge_cells, sum_cells
 from omnireco.data.frames.columns import Frame, instants_to_arrow, open_frame
 from omnireco.data.interactions import Interactions
@@ -89,6 +90,8 @@ class EventScan(Generic[LogT]):
 
     def __repr__(self) -> str:
         return f"EventScan({count_of(len(self), 'event')} in {count_of(len(self.files), 'file')})"
+
+    _repr_html_ = shown_html
 
     def matrix(
         self,

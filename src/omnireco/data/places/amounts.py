@@ -18,6 +18,7 @@ from omnireco._core.checks import (
     count_of,
     name_rows,
 )
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
@@ -172,6 +173,7 @@ class UserAmounts:
         return f"UserAmounts({count_of(len(self), 'user')}, {self.amount.sum():,.6g} in all)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id amount``."""

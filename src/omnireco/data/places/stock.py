@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import count_of, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Parts, coded, declare, numbers
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Ids
@@ -122,6 +123,7 @@ class StockLevels:
         return f"StockLevels({', '.join(sizes)}, {self.pieces.sum():,.6g} pieces)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``item_id store_id pieces``."""

@@ -18,6 +18,7 @@ from omnireco._core.checks import (
     name_rows,
     shown,
 )
+from omnireco._core.notebook import shown_html, shown_rows
 from omnireco._core.parts import Array, Maybe, Parts, coded, declare, numbers
 from omnireco._core.small import Value
 from omnireco._core.units import DAY_US, EPOCH_DAY
@@ -253,6 +254,7 @@ class Shops:
         return f"Shops({count_of(len(self), 'store')}, {np.unique(self.store).size:,} with opening hours)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per shop: ``store_id timezone``, and ``latitude longitude`` where known."""
@@ -307,6 +309,7 @@ class Nearby:
         return f"Nearby({people}, {self.store.shape[1]} of {shops} each)"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("users")
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id store_id distance_km``, the nearest first."""

@@ -292,10 +292,14 @@ def _body(one: ModelCard) -> str:
             f"<td class=n>{number}</td><td class=n>{bounds}</td><td class=n>{row['n_users']:,}</td></tr>"
         )
     head = "<tr><th>Model</th><th>Metric</th><th class=n>Mean</th><th class=n>Interval</th><th class=n>People</th></tr>"
-    measured = f"<p>Split <code>{escape(one.split)}</code></p><table>{head}{''.join(lines)}</table>" if lines else ""
+    measured = (
+        f"<p>Split <code>{escape(one.split)}</code></p><table class=omnireco>{head}{''.join(lines)}</table>"
+        if lines
+        else ""
+    )
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in one.limits)
     return (
         f"<h1>{escape(one.title)}</h1><p><code>{escape(one.recipe)}</code>, omnireco {escape(one.version)}. No number "
-        f"is about fewer than {one.k} people.</p><h2>Data</h2><table>{facts}</table><h2>Metrics</h2>"
+        f"is about fewer than {one.k} people.</p><h2>Data</h2><table class=omnireco>{facts}</table><h2>Metrics</h2>"
         f"{measured or '<p>Not measured.</p>'}<h2>Limits</h2><ul>{limits}</ul>"
     )

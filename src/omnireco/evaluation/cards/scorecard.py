@@ -437,7 +437,7 @@ def _rows(card: Scorecard) -> str:
             f"{_cell('Good', escape(str(row.good)))}</tr>"
         )
     head = "<tr><th>Measure</th><th>Channel</th><th class=n>Now</th><th class=n>Before</th><th>Good</th></tr>"
-    return f'<table class="card">{head}{"".join(lines)}</table>'
+    return f'<table class="omnireco card">{head}{"".join(lines)}</table>'
 
 
 def _cell(label: str, text: str, more: str = "") -> str:

@@ -20,8 +20,9 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_k, check_mapping, check_one_or_more, count_of, shown
-from omnireco._core.compute import in_parallel
+from omnireco._core.compute import Progress, in_parallel, ticker
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Text, Whole
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -82,11 +83,8 @@ class Backtest:
         first = self.leaderboard["model"].iloc[0] if n else ""
         return f"Backtest({count_of(n, 'model')} on {count_of(self.n_cuts, 'cut')}, first {first!r})"
 
-    def _repr_html_(self) -> str:
-        table: str = self.leaderboard.to_html(index=False, float_format="{:.4f}".format)
-        return f"<p>{self!r}</p>{table}"
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the leaderboard."""
@@ -129,6 +127,7 @@ def backtest(
     plan: Callable[..., Any] | None = None,
     folder: Any = None,
     threads: int | None = None,
+    progress: Progress = False,
 ) -> Backtest:
     """Fit, recommend and evaluate on one cut after another, as a service would have done.
 
@@ -163,6 +162,8 @@ def backtest(
         your own are known by their code and all that they read; those that read what has no fingerprint are refused.
     threads : int, optional
         Cells at a time; all usable cores by default. Changes no number.
+    progress : bool or callable(done, total)
+        A bar over the fits: estimators times cuts.
 
     Returns
     -------
@@ -220,12 +221,19 @@ def backtest(
             if store is not None:
                 run = partial(_resumed, run, store, f"{mark} {name!r} {said(estimator)}", place, cut, counts)
             steps.append(run)
-    done: list[tuple[list[_Cell], bool]] = in_parallel(steps, threads)
+    with ticker(len(steps), progress, label="backtest") as tick:
+        done: list[tuple[list[_Cell], bool]] = in_parallel([partial(_ticked, run, tick) for run in steps], threads)
     cells = [cell for found, _ in done for cell in found]
     leaderboard, by_cut = _tables(cells, names, cuts)
     result = Backtest(leaderboard, by_cut, names[0], len(cuts), sum(reused for _, reused in done))
     _log.info("backtested %r", result)
     return result
+
+
+def _ticked(run: Callable[[], tuple[list[_Cell], bool]], tick: Callable[[], object]) -> tuple[list[_Cell], bool]:
+    found = run()
+    tick()
+    return found
 
 
 def _run(name: str, estimator: Any, place: int, cut: Cut, *, plan: Any, **how: Any) -> tuple[list[_Cell], bool]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, check_integer, check_mapping, check_number, shown
 from omnireco._core.contract import Estimator, described
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Flag, Number, Text, Whole
 from omnireco.errors import ParameterError
@@ -75,6 +76,8 @@ class Between:
     def __repr__(self) -> str:
         return described(self)
 
+    _repr_html_ = shown_html
+
     def at(self, share: float) -> float | int:
         """Return the number at a share of the range, 0 to 1."""
         share = check_number(share, "share", low=0, high=1)
@@ -125,6 +128,8 @@ class Trials:
 
     def __repr__(self) -> str:
         return described(self)
+
+    _repr_html_ = shown_html
 
 
 def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:

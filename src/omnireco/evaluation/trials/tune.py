@@ -15,6 +15,7 @@ from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_k, count_of, require
 from omnireco._core.compute import Progress, check_progress, in_parallel, ticker
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Flag, Number, Plain, Text, Whole
@@ -95,6 +96,7 @@ class Tuned:
         return f"Tuned({found}, {self.gain:+.4f} {self.metric}, {count_of(self.n_trials, 'trial')}, {self.estimator!r})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the trials."""

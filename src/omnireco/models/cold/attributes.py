@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_k, check_kind, check_names, check_number, count_of, shown
 from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Value
 from omnireco._kernels.log.cells import Coded
@@ -210,6 +211,8 @@ class AttributeRecommender(ABC):
 
     items: Vocabulary
     event_weights: Weights | None = None
+
+    _repr_html_ = shown_html
 
     @abstractmethod
     def _known(self) -> Vocabulary:

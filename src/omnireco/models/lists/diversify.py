@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
+from omnireco._core.compute import Progress, track
 from omnireco._core.contract import says_the_line
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 
-def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
+def mmr(
+    lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel, progress: Progress = False
+) -> Recommendations:
     """Pick items one by one, each as relevant and as unlike those already picked as can be.
 
     Parameters
@@ -51,6 +54,8 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
         1 keeps the order of the lists; 0 looks at variety alone.
     similarity : ItemModel
         Item similarity, such as ``ItemKNN().fit(x)``; scaled to at most 1.
+    progress : bool or callable(done, total)
+        A bar over the people.
 
     Returns
     -------
@@ -86,7 +91,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
             value = value - (1 - trade_off) * alike.max(axis=0)
         return value
 
-    return _picked(lists, k, gain)
+    return _picked(lists, k, gain, track(range(lists.n_users), progress, label="mmr"))
 
 
 def avoid(
@@ -145,7 +150,13 @@ def avoid(
 
 
 def calibrated(
-    lists: Recommendations, histories: Interactions, catalog: Catalog, *, k: int, strength: float
+    lists: Recommendations,
+    histories: Interactions,
+    catalog: Catalog,
+    *,
+    k: int,
+    strength: float,
+    progress: Progress = False,
 ) -> Recommendations:
     """Give every person the categories in the shares they chose them in.
 
@@ -163,6 +174,8 @@ def calibrated(
         Items per list at most, 1 or more.
     strength : float
         0 keeps the order of the lists, 1 looks at the shares alone.
+    progress : bool or callable(done, total)
+        A bar over the people.
 
     Notes
     -----
@@ -216,7 +229,7 @@ def calibrated(
         here = share > 0
         return value - strength * (share[here] * np.log(share[here] / shown[:, here])).sum(axis=1)
 
-    return _picked(lists, k, gain)
+    return _picked(lists, k, gain, track(range(lists.n_users), progress, label="calibrated"))
 
 
 @says_the_line("om.models.quotas(lists, catalog, k=5, max_per_category=2)")
@@ -371,11 +384,11 @@ def relevance_of(lists: Recommendations) -> np.ndarray:
     return np.where(there, np.where(there, wide, 0.0) - np.where(np.isfinite(low), low, 0.0), 0.0) / spread
 
 
-def _picked(lists: Recommendations, k: int, gain: Any) -> Recommendations:
+def _picked(lists: Recommendations, k: int, gain: Any, rows: Iterable[int]) -> Recommendations:
     """Return lists picked greedily: gain(row, open places, picked places) is the marginal gain of each open place."""
     order = np.zeros((lists.n_users, lists.k), np.int64)
     keep = np.zeros(lists.codes.shape, np.bool_)
-    for row in range(lists.n_users):
+    for row in rows:
         open_ = np.flatnonzero(lists.codes[row] != NONE)
         picked: list[int] = []
         while open_.size and len(picked) < k:

@@ -12,6 +12,8 @@ import scipy.sparse as sp
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_duration, check_kind, count_of, shown
+from omnireco._core.compute import Progress, track
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.small import Each, Text
 from omnireco.data.asking.histories import histories_of
@@ -81,6 +83,7 @@ class Explanations:
         return f"Explanations({count_of(self.contribution.size, 'contribution')}, {count_of(len(self.users), 'user')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, because_item_id, channel, age, contribution: largest first for each item shown.
@@ -143,6 +146,7 @@ def explain(
     events: EventLog | None = None,
     weights: Weights | None = None,
     ages: Iterable[Any] = ("1D", "7D", "30D", "90D", "365D"),
+    progress: Progress = False,
 ) -> Explanations:
     """Take the score of everything shown apart into what each item of the past, on each channel, adds.
 
@@ -160,6 +164,8 @@ def explain(
         What the histories were built from, ``events.matrix(weights)``: then contributions are split by age too.
     ages : iterable of str or timedelta
         Where the ranges of age end, rising; the last range is open.
+    progress : bool or callable(done, total)
+        A bar over the people.
 
     Returns
     -------
@@ -217,7 +223,7 @@ def explain(
     row, cell, channel, age, share = pieces
     found: list[tuple[np.ndarray, ...]] = []
     edge = np.searchsorted(row, np.arange(position.size + 1))
-    for person in range(position.size):
+    for person in track(range(position.size), progress, label="explain"):
         start, stop = known.csr.indptr[position[person]], known.csr.indptr[position[person] + 1]
         shown = lists.codes[person][lists.codes[person] != NONE]
         own = slice(edge[person], edge[person + 1])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_number, shown
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import Progress, row_blocks, track
 from omnireco._core.contract import says_the_line
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
@@ -28,7 +28,9 @@ _JITTER = 1e-10  # a set whose volume is below this share adds nothing new
 _MANY = int(np.iinfo(np.int64).max)
 
 
-def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
+def dpp(
+    lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel, progress: Progress = False
+) -> Recommendations:
     """Pick the items that are relevant and span the most: a determinantal point process, greedily.
 
     :func:`omnireco.models.mmr` compares an item with the one pick it resembles most; this measures the whole set, so
@@ -44,6 +46,8 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
         Between 0 and 1. 1 keeps the order of the lists; towards 0 variety alone decides.
     similarity : ItemModel
         Item similarity, such as ``ItemKNN().fit(x)``; made symmetric, scaled to at most 1.
+    progress : bool or callable(done, total)
+        A bar over blocks of people.
 
     Returns
     -------
@@ -79,7 +83,8 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
         return cut_lists(lists, order, there, k)
     quality = relevance_of(lists) * (trade_off / (2 * (1 - trade_off)))  # log q
     order = np.empty((lists.n_users, lists.k), np.int64)
-    for rows in row_blocks(lists.n_users, 24 * lists.k * (lists.k + k)):
+    blocks = list(row_blocks(lists.n_users, 24 * lists.k * (lists.k + k)))
+    for rows in track(blocks, progress, label="dpp"):
         kernel = _kernels(similarity, place[lists.codes[rows]], there[rows]) / most
         order[rows] = _greedy(kernel, quality[rows], there[rows], min(k, lists.k))
     return cut_lists(lists, order, there, k)

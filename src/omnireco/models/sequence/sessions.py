@@ -21,6 +21,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.notebook import shown_html
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import select, topk
 from omnireco.data.asking.asof import histories_at
@@ -176,6 +177,8 @@ class WhatNext:
     half_life: Any = "30D"
     prior_strength: float = 2.0
     dislikes: Iterable[str] = ("dislike", "hide")
+
+    _repr_html_ = shown_html
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dislikes", check_names(self.dislikes, "WhatNext: dislikes"))

@@ -12,7 +12,7 @@ from omnireco._core.checks import check_integer, check_numbers
 from omnireco._core.parts import Parts, freeze, numbers, probabilities
 from omnireco.errors import EmptyError, ParameterError
 
-__all__ = ["Isotonic", "calibration_error"]
+__all__ = ["Isotonic", "calibration_error", "check_outcomes"]
 
 _IMAGINED = 10.0  # choices at the overall rate, added at either end: a probability is never 0 or 1
 
@@ -112,18 +112,22 @@ def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> fl
     >>> calibration_error([0.9, 0.9], [1, 0], n_bins=1)
     0.4
     """
-    p, y = check_numbers(probability, "probability").ravel(), check_numbers(outcome, "outcome").ravel()
+    p, y = check_outcomes(probability, outcome, "calibration_error")
     bins = check_integer(n_bins, "n_bins", low=1)
-    if p.shape != y.shape:
-        raise ParameterError(f"calibration_error: {p.size:,} probabilities and {y.size:,} outcomes. Give one of each.")
-    if not p.size:
-        raise EmptyError("calibration_error: there is nothing to compare. Give at least one probability.")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ParameterError(
-            "calibration_error: a probability lies outside [0, 1] or is missing. Calibrate scores first."
-        )
-    if not ((y == 0) | (y == 1)).all():
-        raise ParameterError("calibration_error: outcomes must be 0 and 1 (or False and True).")
     order = np.argsort(-p, kind="stable")
     groups = np.array_split(order, min(bins, p.size))
     return float(sum(abs(p[rows].mean() - y[rows].mean()) * rows.size for rows in groups) / p.size)
+
+
+def check_outcomes(probability: Any, outcome: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and outcomes as arrays of one length, within [0, 1], and 0 or 1."""
+    p, y = check_numbers(probability, "probability").ravel(), check_numbers(outcome, "outcome").ravel()
+    if p.shape != y.shape:
+        raise ParameterError(f"{where}: {p.size:,} probabilities and {y.size:,} outcomes. Give one of each.")
+    if not p.size:
+        raise EmptyError(f"{where}: there is nothing to compare. Give at least one probability.")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ParameterError(f"{where}: a probability lies outside [0, 1] or is missing. Calibrate scores first.")
+    if not ((y == 0) | (y == 1)).all():
+        raise ParameterError(f"{where}: outcomes must be 0 and 1 (or False and True).")
+    return p, y

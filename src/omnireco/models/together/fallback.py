@@ -13,6 +13,7 @@ from omnireco._core.checks import check_flag, check_integer, check_k, count_of, 
 from omnireco._core.compute import Progress, track
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts, coded, freeze
 from omnireco._core.small import Each, Table, Text, Value, Whole
 from omnireco.data.asking.histories import data_of
@@ -86,6 +87,8 @@ class Fallback:
 
     def __repr__(self) -> str:
         return f"Fallback({' -> '.join(self.steps)}, min_history={self.min_history})"
+
+    _repr_html_ = shown_html
 
     @property
     def items(self) -> Vocabulary:
@@ -234,6 +237,7 @@ class FallbackLists:
         return f"FallbackLists({count_of(len(self.lists), 'user')}: {answered})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, rank, score, and step: the name of the one that served the user."""

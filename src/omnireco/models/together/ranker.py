@@ -25,6 +25,7 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.notebook import shown_html
 from omnireco._core.random import stream
 from omnireco.data.asking.histories import data_of
 from omnireco.data.asking.requests import Asked, Requests
@@ -456,6 +457,8 @@ class RankerModel:
     def __repr__(self) -> str:
         kind = {Quadratic: "logit", Trees: "trees"}.get(type(self.scorer), "unordered")
         return f"RankerModel({count_of(len(self.items), 'item')}, {kind} over {', '.join(self.models)})"
+
+    _repr_html_ = shown_html
 
     @property
     def context(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_window, count_of, name_rows
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Ids
@@ -126,6 +127,7 @@ class Offers:
         return f"Offers({count_of(len(self), 'offer')})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("offers")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per offer, in the columns that :meth:`from_frame` takes."""

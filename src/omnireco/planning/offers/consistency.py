@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Parts, declare
 from omnireco._core.small import Plain
 from omnireco._kernels.disclosure import hidden_cells
@@ -83,6 +84,7 @@ class OfferAudit:
         return f"OfferAudit({n:,} shown to {count_of(self.people, 'person', 'people')}, {right} as promised, {two})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel: ``channel shown``, and a column for each verdict.

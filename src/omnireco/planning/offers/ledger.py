@@ -19,6 +19,7 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
+from omnireco._core.notebook import shown_rows
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco._core.small import Text
 from omnireco.data.asking.touches import Touches
@@ -350,6 +351,7 @@ class OfferLedger:
         return f"OfferLedger({count_of(len(self), 'offer')} promised, to {whom})"
 
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_rows("n")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per promise: who (``by``), ``offer_id price valid_from valid_until``."""

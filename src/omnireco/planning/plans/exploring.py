@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from omnireco._core.checks import check_choice, check_integer, check_number, shown
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, Record, numbers, probabilities
 from omnireco._core.random import lot
 from omnireco._core.small import Number, Text, Whole
@@ -101,6 +102,8 @@ class Swaps:
             f"Swaps(share={self.share:g}, by={self.by!r}, alternatives={self.alternatives}, "
             f"temperature={self.temperature})"
         )
+
+    _repr_html_ = shown_html
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

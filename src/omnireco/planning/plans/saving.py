@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_integer, check_number
+from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Whole
@@ -70,11 +71,8 @@ class Saved:
             f"people) can go for {self.at:.4g} of the value)"
         )
 
-    def _repr_html_(self) -> str:
-        table: str = self.curve.to_html(index=False, float_format="{:.3f}".format)
-        return f"<p>{self!r}</p>{table}"
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curve."""

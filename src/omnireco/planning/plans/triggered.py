@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_instant, check_known, check_number
+from omnireco._core.notebook import shown_html
 from omnireco._core.remembered import remembered
 from omnireco._kernels.packing import TOLERANCE
 from omnireco.causal.holdouts.holdout import Holdout
@@ -116,6 +117,8 @@ class Verdict:
     def __repr__(self) -> str:
         word = "accepted" if self.accepted else f"refused: {self.reason}"
         return f"Verdict({word}, value {self.value:.4g}, reduced value {self.reduced_value:.4g})"
+
+    _repr_html_ = shown_html
 
 
 class _Row(NamedTuple):
@@ -442,6 +445,8 @@ class LivePlan:
 
     def __repr__(self) -> str:
         return f"LivePlan({self._gate.sent.size:,} planned, {self._accepted:,} accepted)"
+
+    _repr_html_ = shown_html
 
     def __len__(self) -> int:
         return self._accepted

@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import check_choice
+from omnireco._core.notebook import shown_html
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Constraint
 
@@ -45,11 +46,8 @@ class WhatIf:
             f"{len(self.before):,} -> {len(self.after):,} messages)"
         )
 
-    def _repr_html_(self) -> str:
-        table: str = self.to_frame().to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{self!r}</p>{table}"
-
     __arrow_c_stream__ = arrow_stream
+    _repr_html_ = shown_html
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``measure channel before after change``: value, bound, people, and messages and value per channel.

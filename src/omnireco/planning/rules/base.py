@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from omnireco._core.notebook import shown_html
 from omnireco.data.asking.touches import Touches
 from omnireco.planning.rows import Choices, Rows
 
@@ -36,6 +37,8 @@ class Eligibility(ABC):
     __slots__ = ()
     needs_audience: ClassVar[bool] = False
     """Whether the rule reads what only an Audience knows (zones, consent)."""
+
+    _repr_html_ = shown_html
 
     @property
     def name(self) -> str:
@@ -74,6 +77,8 @@ class Constraint(ABC):
     """
 
     __slots__ = ()
+
+    _repr_html_ = shown_html
 
     @property
     def name(self) -> str:

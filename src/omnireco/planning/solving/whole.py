@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,7 @@ def solved(
     start: np.ndarray | None = None,
     threads: int | None = None,
     matrix_needed: bool = True,
+    tick: Callable[[], object] = lambda: None,
 ) -> Solved:
     """Return the best touches found under the rules, with everything that explains them.
 
@@ -105,6 +106,8 @@ def solved(
     threads : int, optional
     matrix_needed : bool
         Where not, very many people are planned without one.
+    tick : callable
+        Called after each of the three parts.
 
     Raises
     ------
@@ -118,6 +121,8 @@ def solved(
     if n > LINEAR_TOUCHES and not matrix_needed:
         large = at_scale(touches, rules, known, out=out, warm=warm, start=start, threads=threads)
         if large is not None:
+            for _ in range(3):
+                tick()
             return Solved(*large)
     compiled = tuple(
         known[i] if i in known else checked(rule, rule.rows(touches.touches), n) for i, rule in enumerate(rules)
@@ -127,6 +132,7 @@ def solved(
     matrix = _stack(compiled, first, n)
     limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
     least = np.concatenate([np.empty(0), *(least_of(rows) for rows in compiled)])
+    tick()
     try:
         found = solve(
             touches.value,
@@ -142,8 +148,10 @@ def solved(
         )
     except InConflict as error:
         raise _infeasible(rules, compiled, first, error) from None
+    tick()
     usage = matrix @ found.chosen.astype(np.float64)
     block = _blocked(found, matrix, limit, usage, first, offers)
+    tick()
     return Solved(found, compiled, matrix, limit, least, usage, first, block)
 
 
