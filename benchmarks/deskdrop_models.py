@@ -3,10 +3,10 @@
     OMNIRECO_DATA=/path/to/data python benchmarks/deskdrop_models.py [--libraries ours implicit rectools lenskit]
 
 The protocol of deskdrop.py, on every fourth day reported. Every row, ours or a peer's, gets six settings, and the one
-with the best NDCG@10 on every twelfth day of July and August 2016 is reported. Every library gets the same matrices,
-whose cells fade with a half-life that is one of the settings; one that does not read weights gets the last days alone.
-People without a history in them get what is popular there. A peer's environment needs omnireco and that peer; rows are
-added to what results/deskdrop_models.json has, and the table is over all of them.
+with the best NDCG@10 on every twelfth day of July and August 2016 is reported. Personal models of every library get
+the last 2, 7 or 30 days alone, which is one of the settings (implicit gets cells that fade with a half-life of 1, 2
+or 7 days); people without a history in them get the popularity of a day, ours and theirs. A peer's environment needs
+omnireco and that peer; rows are added to what results/deskdrop_models.json has, and the table is over all of them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,29 @@ def fading(make: Callable[..., Any], name: str = "", values: tuple[Any, ...] = (
         one = make(weights=om.Weights(half_life=life), **({name: value} if name else {}))
         found[f"{life} {value}" if name else str(life)] = lambda one=one: asking(lambda past: one)
     return found
+
+
+def lately(make: Callable[..., Any], name: str = "", values: tuple[Any, ...] = (None, None)) -> Settings:
+    """Return settings of one of ours: the last days alone, times values of one parameter."""
+
+    def on_days(value: Any, days: int) -> Ask:
+        personal = asking(lambda past: Recent(make(**({name: value} if name else {})), f"{days}D"))
+
+        def ask(past: om.Dataset, people: np.ndarray) -> Lists:
+            log = past.events.between(
+                pd.Timestamp(past.end_us, unit="us", tz="UTC") - pd.Timedelta(days=days), past.end
+            )
+            warm = people[np.isin(people, log.users.ids[np.unique(log.user)])]
+            lists = personal(past, warm) if warm.size else {}
+            x = past.matrix(om.Weights(half_life="1D"))
+            return listed(x, people, past, lambda user: lists.get(user, []))
+
+        return ask
+
+    return {
+        f"{days} days {value}": lambda days=days, value=value: on_days(value, days)
+        for days, value in itertools.product(WINDOWS, values)
+    }
 
 
 def fixed(estimators: Mapping[str, Any]) -> Settings:
@@ -83,7 +106,7 @@ def ours() -> dict[str, Settings]:
         "Popularity that ages": fading(
             lambda **how: om.Popularity(by="weight", **how), lives=("6h", "12h", "1D", "2D", "4D", "7D")
         ),
-        "RP3beta": fading(models.RP3beta, "beta", (0.3, 0.6)),
+        "RP3beta": lately(models.RP3beta, "beta", (0.3, 0.6)),
         "Blend of popularity that ages and RP3beta": fixed(
             {
                 f"{life} {share}": mixed(om.Weights(half_life=life), models.RP3beta(weights=slow), share)
@@ -111,18 +134,18 @@ def ours() -> dict[str, Settings]:
                 for days, prior in itertools.product(("1D", "2D", "7D"), (20.0, 200.0))
             }
         ),
-        "ItemKNN": fading(om.ItemKNN, "neighbors", (50, 200)),
-        "UserKNN": fading(models.UserKNN, "neighbors", (50, 200)),
-        "P3alpha": fading(models.P3alpha, "alpha", (0.6, 1.0)),
-        "GFCF": fading(models.GFCF, "low_pass", (0.0, 0.3)),
-        "EASE": fading(om.EASE, "regularization", (None, 10.0)),
-        "EASE(neighbors=100)": fading(lambda **how: om.EASE(neighbors=100, **how), "regularization", (None, 10.0)),
-        "SLIM": fading(lambda **how: models.SLIM(neighbors=50, **how), "regularization", (10.0, 100.0)),
-        "ALS": fading(om.ALS, "unobserved_weight", (None, 0.1)),
-        "PureSVD": fading(models.PureSVD, "factors", (16, 64)),
-        "BPR": fading(lambda **how: models.BPR(iterations=30, **how), "factors", (16, 64)),
-        "LogisticMF": fading(models.LogisticMF, "factors", (16, 64)),
-        "NextBasket": fading(models.NextBasket, "neighbors", (100, 300)),
+        "ItemKNN": lately(om.ItemKNN, "neighbors", (50, 200)),
+        "UserKNN": lately(models.UserKNN, "neighbors", (50, 200)),
+        "P3alpha": lately(models.P3alpha, "alpha", (0.6, 1.0)),
+        "GFCF": lately(models.GFCF, "low_pass", (0.0, 0.3)),
+        "EASE": lately(om.EASE, "regularization", (None, 10.0)),
+        "EASE(neighbors=100)": lately(lambda **how: om.EASE(neighbors=100, **how), "regularization", (None, 10.0)),
+        "SLIM": lately(lambda **how: models.SLIM(neighbors=50, **how), "regularization", (10.0, 100.0)),
+        "ALS": lately(om.ALS, "unobserved_weight", (None, 0.1)),
+        "PureSVD": lately(models.PureSVD, "factors", (16, 64)),
+        "BPR": lately(lambda **how: models.BPR(iterations=30, **how), "factors", (16, 64)),
+        "LogisticMF": lately(models.LogisticMF, "factors", (16, 64)),
+        "NextBasket": lately(models.NextBasket, "neighbors", (100, 300)),
         "NextItem": fixed(
             {
                 f"{steps} {power}": models.NextItem(
