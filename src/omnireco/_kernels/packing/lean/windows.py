@@ -55,14 +55,14 @@ class Windows(NamedTuple):
 
 
 def windows_of(at: np.ndarray, rules: Sequence[Window], n_users: int) -> Windows:
-    """Return rules side by side; equal keys stand once."""
+    """Return rules side by side; one key alone is not copied."""
     keys: list[np.ndarray] = []
     which = np.full(len(rules), -1, np.int64)
     for i, rule in enumerate(rules):
         if rule.key is not None:
             which[i] = len(keys)
             keys.append(np.asarray(rule.key, np.int32))
-    key = keys[0][None, :] if len(keys) == 1 else np.array(keys, np.int32).reshape(len(keys), -1)
+    key = keys[0][None, :] if len(keys) == 1 else np.array(keys, np.int32).reshape(len(keys), len(at))
     wide = max((np.size(rule.most) for rule in rules), default=1)
     most = np.array([np.broadcast_to(rule.most, wide) for rule in rules], np.int64).reshape(len(rules), wide)
     past, past_at, n = np.zeros((0, 0), np.int64), [np.empty(0, np.int64)], 0
