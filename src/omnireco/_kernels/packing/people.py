@@ -17,7 +17,18 @@ from omnireco._kernels.packing.people_loops import best_loop
 from omnireco._kernels.packing.person_loops import person_loop
 from omnireco._kernels.packing.problem import Floats, Integers
 
-__all__ = ["Own", "Passed", "People", "entries_of", "newton_prices", "newton_step", "on_its_side", "pass_over", "sample_of", "stretches"]
+__all__ = [
+    "Own",
+    "Passed",
+    "People",
+    "entries_of",
+    "newton_prices",
+    "newton_step",
+    "on_its_side",
+    "pass_over",
+    "sample_of",
+    "stretches",
+]
 
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _SAMPLE = 30_000  # people on whom prices are found first
@@ -113,7 +124,14 @@ def sample_of(people: People, size: int) -> tuple[People, float]:
     touch = np.arange(start[-1]) + np.repeat(people.start[chosen] - start[:-1], length)
     weight = people.weight[touch] if people.weight.shape[0] else people.weight
     return (
-        People(start, people.value[touch], people.row[touch], weight, people.cap[chosen], _own_of(people.own, touch, chosen)),
+        People(
+            start,
+            people.value[touch],
+            people.row[touch],
+            weight,
+            people.cap[chosen],
+            _own_of(people.own, touch, chosen),
+        ),
         chosen.size / people.cap.size,
     )
 

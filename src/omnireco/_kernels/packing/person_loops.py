@@ -14,9 +14,7 @@ _NODES = 2_000  # touches taken on trial for one person, beyond which the best f
 
 
 @compiled
-def fits(
-    a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, first: int, option: Any, offer: int
-) -> bool:
+def fits(a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, first: int, option: Any, offer: int) -> bool:
     """Return whether touch ``a`` fits what is left of its person's rows, and their offer (-1: none).
 
     The rows of the person stand in ``left`` from ``first`` on.

@@ -96,7 +96,7 @@ def at_scale(
     if within:
         within |= {i: Window(None, most) for i, most in each.items()}
         return _explained_within(touches, tuple(compiled), placed, dict(sorted(within.items())), found, out, threads)
-    return _explained(touches, tuple(compiled), placed, each, cap, found, threads)
+    return _explained(touches, tuple(compiled), placed, each, cap, found, out, threads)
 
 
 def _plain(rows: Rows) -> bool:
@@ -115,10 +115,11 @@ def _explained(
     each: dict[int, np.ndarray],
     cap: np.ndarray,
     found: LeanSolution,
+    out: np.ndarray | None,
     threads: int | None,
 ) -> Large:
     """Return what a plan is shown with: reduced values, reasons, and the use of rows and caps."""
-    caps, lines = of_caps(touches.touches.user, each, cap, found)
+    caps, lines = of_caps(touches.touches.user, each, cap, found, out)
     first, owner = _owners(compiled)
     shown = explained(touches.value, touches.touches.user, placed, owner, found, caps, threads=threads)
     return _shown(compiled, placed, first, found, shown, lines)
@@ -134,12 +135,12 @@ def _explained_within(
     threads: int | None,
 ) -> Large:
     """Return the same where people have windows, caps over the whole plan among them."""
-    t, allowed = touches.touches, None if out is None else ~out
+    t = touches.touches
     first, owner = _owners(compiled)
     windows = windows_of(t.send_at, list(within.values()), len(t.users))
     number = np.array(list(within), np.int64)
     shown, sums = explained_people(
-        touches.value, t.user, placed, owner, found, windows, number, len(t.users), allowed, threads
+        touches.value, t.user, placed, owner, found, windows, number, len(t.users), out, threads
     )
     lines = {i: (line[0], line[1], line[2], int(line[3])) for i, line in zip(within, sums.tolist(), strict=True)}
     return _shown(compiled, placed, first, found, shown, lines)
@@ -166,13 +167,17 @@ def _shown(
 
 
 def of_caps(
-    user: np.ndarray, each: dict[int, np.ndarray], cap: np.ndarray, found: LeanSolution
+    user: np.ndarray,
+    each: dict[int, np.ndarray],
+    cap: np.ndarray,
+    found: LeanSolution,
+    out: np.ndarray | None = None,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[int, tuple[float, float, float, int]]]:
     """Return where caps are used up, with their prices; and of each cap use, limit and price summed over people.
 
     The strictest cap of a person has the price; the last number is of how many people a cap holds back.
     """
-    have = np.bincount(user, minlength=cap.size)
+    have = np.bincount(user if out is None else user[~out], minlength=cap.size)
     got = np.bincount(user[found.chosen], minlength=cap.size)
     price, full = np.zeros((len(each), cap.size)), np.zeros((len(each), cap.size), np.bool_)
     lines: dict[int, tuple[float, float, float, int]] = {}

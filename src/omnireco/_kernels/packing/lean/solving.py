@@ -100,7 +100,8 @@ def solve_people(
     Notes
     -----
     The same method as :func:`omnireco._kernels.packing.solve` takes for many people. Beyond what is given it holds
-    some 30 bytes a touch, and where there are windows some 10 more. Deterministic, and independent of names and threads.
+    some 30 bytes a touch, and where there are windows some 10 more. Deterministic, and independent of names and
+    threads.
 
     Examples
     --------
@@ -205,7 +206,6 @@ def ordered(
         hashed_people(windows, *grouped(), mine, hashes, summed, threads)
     mine = mine[np.argsort(mixed(summed[mine] + mixed(cap[mine])), kind="stable")]
     start, order = grouped()
-    del count
     if rank is None:
         rank = np.empty(limit.size, np.int64)
         rank[np.argsort(known, kind="stable")] = np.arange(limit.size)
@@ -343,7 +343,7 @@ def explained_people(
     windows: Windows,
     number: Integers,
     n_users: int,
-    allowed: Bools | None = None,
+    held: Bools | None = None,
     threads: int | None = None,
 ) -> tuple[Explained, Floats]:
     """Return the same where people have windows, caps among them: ``number`` are their rules.
@@ -353,7 +353,8 @@ def explained_people(
     limit = np.concatenate([np.empty(0), *placed.limit])
     used = used_by(placed, found.chosen)
     reduced, block = np.empty(value.size), np.empty(value.size, np.int32)
-    useful = value > 0 if allowed is None else (value > 0) & allowed
+    useful = value > 0 if held is None else (value > 0) & ~held
+    held = np.zeros(0, np.bool_) if held is None else held
     count = np.bincount(user, minlength=n_users)
     start = np.concatenate([[0], np.cumsum(count)])
     order = np.empty(value.size, np.int32 if value.size < np.iinfo(np.int32).max else np.int64)
@@ -361,7 +362,7 @@ def explained_people(
     parts = split_evenly(n_users, _CHUNKS)
     lines = np.zeros((len(parts), number.size, 4))
     fixed = (number, value, placed.row, placed.weight, found.price, used, limit * (1.0 + TOLERANCE), owner)
-    own = (useful, found.chosen, reduced, block)
+    own = (useful, held, found.chosen, reduced, block)
     who = np.arange(n_users)
     steps = [
         partial(explain_people_loop, p.start, p.stop, start, order, who, *windows, *fixed, *own, lines[i])

@@ -44,7 +44,7 @@ def events_of(
     times: Any,
     who: Any,
 ) -> int:
-    """Write what rule ``r`` counts of a person in the order of key and time, places of the past as -1; return how many."""
+    """Write what rule ``r`` counts of a person by key and time, messages of the past as -1; return how many."""
     count, column = 0, which[r]
     for i in range(n):
         a = order[a0 + i]
@@ -288,6 +288,7 @@ def explain_people_loop(
     high_limit: Any,
     owner: Any,
     useful: Any,
+    held: Any,
     chosen: Any,
     reduced: Any,
     block: Any,
@@ -296,7 +297,8 @@ def explain_people_loop(
     """Write what each touch is worth less all prices, and the rule of the dearest full row of each one left out.
 
     Rows of people are priced in turn at what the best touch left without room would pay; ``number`` are the rules of
-    the windows, and ``lines`` their use, limits, prices and how many rows there are, shape (rules, 4).
+    the windows, and ``lines`` their use, limits, prices and how many rows there are, shape (rules, 4), without people
+    held out.
     """
     ones = weight.shape[0] == 0
     longest = most_events(u0, u1, start, user, past)
@@ -351,7 +353,7 @@ def explain_people_loop(
             if not moved:
                 break
         k = 0
-        for r in range(which.size):
+        for r in range(which.size if n == 0 or held.shape[0] == 0 or not held[order[a0]] else 0):
             while k < last[r]:
                 lines[r, 0] += got[k]
                 lines[r, 1] += limit[k]
@@ -376,8 +378,6 @@ def explain_people_loop(
                     dearest, rule = w * shared[s], owner[s]
             for r in range(which.size):
                 for k in range(low[r, i], high[r, i]):
-                    if got[k] + 1.0 > limit[k] and (
-                        price[k] > dearest or (price[k] == dearest and number[r] < rule)
-                    ):
+                    if got[k] + 1.0 > limit[k] and (price[k] > dearest or (price[k] == dearest and number[r] < rule)):
                         dearest, rule = price[k], number[r]
             block[a] = rule

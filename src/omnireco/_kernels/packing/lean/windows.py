@@ -87,9 +87,7 @@ def hashed_people(
     _over_people(hash_people_loop, user.size, threads, start, order, user, *windows, hashes, person)
 
 
-def own_rows(
-    windows: Windows, start: np.ndarray, order: np.ndarray, user: Integers, threads: int | None
-) -> Own | None:
+def own_rows(windows: Windows, start: np.ndarray, order: np.ndarray, user: Integers, threads: int | None) -> Own | None:
     """Return the rows of people whose touches stand in ``order``; None where nobody has one."""
     size, rows = np.zeros(order.size, np.int32), np.zeros(user.size, np.int64)
     _over_people(size_loop, user.size, threads, start, order, user, *windows, size, rows)
