@@ -11,6 +11,7 @@ from omnireco._kernels.packing.lean import Placed, solve_people, windows_of
 from omnireco._kernels.packing.lean.windows import own_rows
 from omnireco.data import Dataset, MessageLog
 from omnireco.planning import Budget, Candidates, Capacity, Constraint, FrequencyCap, OncePerItem, Rows, plan
+from omnireco.planning.assembling import order_of
 from omnireco.planning.solving import whole
 from omnireco.planning.solving.at_scale import at_scale
 
@@ -352,3 +353,30 @@ def test_a_person_of_very_many_touches(large):
     found = plan(Candidates.from_frame(frame), constraints=[FrequencyCap(4, per=None), *rules(3)[:1]])
     assert found.to_frame().groupby("user_id").size().max() <= 4
     assert found.value <= found.bound
+
+
+@pytest.mark.parametrize("unit", ["min", "us"])
+def test_touches_stand_in_the_order_of_their_keys_however_they_are_sorted(unit):
+    rng = np.random.default_rng(0)
+    n = 4_000
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 50, n),
+            "item_id": rng.integers(0, 3, n),
+            "channel": CHANNELS[rng.integers(0, 2, n)],
+            "send_at": pd.Timestamp("2025-06-02", tz="UTC") + pd.to_timedelta(rng.integers(0, 9, n), unit=unit),
+            "creative_id": CHANNELS[rng.integers(0, 2, n)],
+            "value": rng.integers(1, 4, n).astype(float),
+        }
+    )
+    made = Candidates.from_frame(frame)
+    t = made.touches
+    keys = [made.value, made.labels["creative_id"][1], t.item, t.channel, t.user, t.send_at]
+    np.testing.assert_array_equal(np.lexsort(keys), np.arange(n))
+    wide = t.take(np.arange(n)[::-1])
+    object.__setattr__(wide, "send_at", wide.send_at * 2**10)  # too far apart for one number
+    some = np.flatnonzero(rng.random(n) < 0.5)
+    for touches in (wide, t):
+        mine = [made.value, touches.item, touches.channel, touches.user, touches.send_at]
+        expected = np.lexsort([key[some] for key in mine])
+        np.testing.assert_array_equal(order_of(touches, some, [made.value]), expected)
