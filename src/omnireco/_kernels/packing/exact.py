@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from omnireco._core.quiet import without_lines
 from omnireco._kernels.packing.prices import one_sided
 from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Tied
 
@@ -91,8 +92,7 @@ def branch_and_bound(tied: Tied, whole: int, *, nodes: int | None = None) -> tup
     """Return HiGHS's choice, its own upper bound plus its tolerance, and whether it was not cut short.
 
     The first ``whole`` columns are touches and must be whole; so must the offers behind them. None: no plan was found.
-    Without presolve: what HiGHS finds behind it misses limits by rounding now and then, and it mends that with a line
-    to the standard output of the process, which no option stops.
+    Now and then HiGHS says that it mends a solution, in a line that no option stops and that is kept from the output.
 
     Raises
     ------
@@ -115,13 +115,14 @@ def branch_and_bound(tied: Tied, whole: int, *, nodes: int | None = None) -> tup
         return chosen, math.fsum(tied.value[:whole][chosen]), True
     if nodes is None:
         nodes = int(np.clip(NODE_TOUCHES // tied.value.size, *NODES))
-    result = milp(
-        -1e3 * tied.value,
-        constraints=LinearConstraint(tied.matrix[binding], tied.least[binding], tied.limit[binding]),
-        integrality=np.ones(tied.value.size),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "node_limit": nodes, "presolve": False},
-    )
+    with without_lines(b"HighsMipSolverData"):
+        result = milp(
+            -1e3 * tied.value,
+            constraints=LinearConstraint(tied.matrix[binding], tied.least[binding], tied.limit[binding]),
+            integrality=np.ones(tied.value.size),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0, "node_limit": nodes},
+        )
     if result.status == _INFEASIBLE:
         raise InConflict(np.flatnonzero(needed), 0.0)
     picked = None if result.x is None else np.asarray(result.x)[:whole] > 0.5
