@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,7 +68,8 @@ def test_between_two_points_the_path_lies_between_the_plan_and_its_bound_without
     rewards, costs, path = world(100 + seed)
     n = rewards.shape[0]
     for share in np.random.default_rng(seed).random(4):
-        total = round(0.05 * int(20 * n * path.budget[-1] * share), 2)  # all costs are whole multiples of 0.05
+        unit = math.gcd(*(round(100 * cost) for cost in costs.values()))  # a budget pays whole multiples of it
+        total = unit * int(100 * n * path.budget[-1] * share / unit) / 100
         promised = n * path.at(total / n)["predicted"]
         found = planned(rewards, costs, total)
         assert found.value <= promised * (1 + 1e-9) + 1e-9
