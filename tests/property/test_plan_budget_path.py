@@ -59,7 +59,7 @@ def test_at_each_point_of_the_path_the_plan_earns_what_the_path_promises(seed):
         assert spent <= n * path.budget[at] * (1 + 1e-9)
         (price,) = (row.price for row in found.rows if row.constraint.startswith("Budget"))
         left = path.price[at + 1] if at + 1 < path.price.size else 0.0  # what the next unit of money would earn
-        if 0 < at:
+        if at > 0:
             assert left - 1e-6 <= price <= path.price[at] + 1e-6
 
 
