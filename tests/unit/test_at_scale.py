@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from omnireco._core.compute import always_compiled
-from omnireco._kernels.packing.lean import Placed, solve_people
-from omnireco.planning import Budget, Candidates, Capacity, Constraint, FrequencyCap, Rows, plan
+from omnireco._kernels.packing.lean import Placed, solve_people, windows_of
+from omnireco._kernels.packing.lean.windows import own_rows
+from omnireco.data import Dataset, MessageLog
+from omnireco.planning import Budget, Candidates, Capacity, Constraint, FrequencyCap, OncePerItem, Rows, plan
+from omnireco.planning.assembling import order_of
 from omnireco.planning.solving import whole
 from omnireco.planning.solving.at_scale import at_scale
 
@@ -47,6 +50,33 @@ def large(monkeypatch):
     monkeypatch.setattr(whole, "LINEAR_TOUCHES", 0)
     with always_compiled():
         yield
+
+
+WITHIN = [
+    OncePerItem(),
+    FrequencyCap(1, per="4h"),
+    FrequencyCap(3, per="2D"),
+    FrequencyCap(2, per="3D", channels=["sms", "push"]),
+    FrequencyCap(1, per=None, channels="sms"),
+    FrequencyCap(4, per=None),
+]
+
+
+def with_past(n_people, seed=0, each=14):
+    """Return touches beside messages of the days before and of the days that are planned."""
+    rng = np.random.default_rng(100 + seed)
+    size = n_people
+    sent_at = pd.Timestamp("2025-06-02", tz="UTC") + pd.to_timedelta(rng.integers(-90, 70, size), unit="h")
+    past = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, n_people, size),
+            "channel": CHANNELS[rng.integers(0, 3, size)],
+            "sent_at": sent_at,
+            "responded_at": pd.Series([None] * size, dtype="datetime64[us, UTC]"),
+        }
+    )
+    frame = week(n_people, each, seed).assign(item_id=lambda f: f["item_id"] % 4)
+    return Candidates.from_frame(frame, Dataset(messages=MessageLog.from_frame(past)))
 
 
 def both(monkeypatch, touches, used, **more):
@@ -178,8 +208,14 @@ class Shrinking(FrequencyCap):
         return Few().rows(touches)
 
 
-@pytest.mark.parametrize("rule", [Few(), Twice(), Least(), Shrinking(3), FrequencyCap(1, per="4h"),
-                                  FrequencyCap(1, per=None, channels="sms")])  # fmt: skip
+class Never(OncePerItem):
+    """Once per item, with rows of its own."""
+
+    def rows(self, touches):
+        return Few().rows(touches)
+
+
+@pytest.mark.parametrize("rule", [Few(), Twice(), Least(), Shrinking(3), Never()])
 def test_other_rules_take_the_road_with_a_matrix(large, rule):
     touches = Candidates.from_frame(week(60))
     known = {}
@@ -189,9 +225,94 @@ def test_other_rules_take_the_road_with_a_matrix(large, rule):
     assert 0 < made.value <= made.bound
 
 
-def test_a_window_that_holds_all_is_a_cap_and_messages_of_the_past_count():
-    from omnireco.data import Dataset, MessageLog
+def test_rows_of_people_are_those_of_the_rules():
+    """Made person by person they say what the rules' own rows say: the same touches together, the same limits."""
+    touches, used = with_past(40, seed=11), [*WITHIN[:-1], FrequencyCap(2, per="7h")]
+    t = touches.touches
+    start = np.concatenate([[0], np.cumsum(np.bincount(t.user, minlength=len(t.users)))])
+    order = np.argsort(t.user, kind="stable")
+    for rule in used:
+        windows = windows_of(t.send_at, [rule._in_windows(t)], len(t.users))
+        own = own_rows(windows, start, order, np.arange(len(t.users)), None)
+        rows = rule.rows(t)
+        theirs = {(frozenset(rows.touch[rows.row == i].tolist()), rows.limit[i]) for i in range(rows.limit.size)}
+        if own is None:
+            assert not theirs
+            continue
+        entry = np.repeat(np.arange(order.size), np.diff(own.start))
+        number = own.first[t.user[order[entry]]] + own.row
+        mine = {(frozenset(order[entry[number == i]].tolist()), own.limit[i]) for i in range(own.limit.size)}
+        assert mine == theirs, rule
 
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_people_are_kept_and_the_bounds_meet(monkeypatch, seed):
+    touches = with_past(150, seed=seed)
+    rng = np.random.default_rng(seed)
+    used = [WITHIN[i] for i in rng.permutation(len(WITHIN))[: rng.integers(1, len(WITHIN) + 1)]]
+    shared = [] if seed == 0 else rules(150)[:1] + rules(150)[2:5]
+    few, many = both(monkeypatch, touches, [*used, *shared])
+    assert many.value <= many.bound * (1 + 1e-12)
+    assert many.value <= few.bound * (1 + 1e-9)
+    assert few.value <= many.bound * (1 + 1e-9)
+    assert many.bound <= few.bound * 1.01 + 1e-9
+    assert many.optimality_gap < (1e-9 if seed == 0 else 0.02)
+    sent = (many.reason == 0).astype(float)
+    for rule in used:
+        rows = rule.rows(touches.touches)
+        assert (np.bincount(rows.row, sent[rows.touch], rows.limit.size) <= rows.limit + 1e-9).all()
+    for one, other in zip(few.rows, many.rows, strict=True):
+        assert (one.constraint, one.row, one.limit) == (other.constraint, other.row, other.limit)
+    if seed == 0:
+        assert many.value == pytest.approx(few.value, rel=1e-9)
+
+
+def test_what_stands_in_the_way_of_a_touch_is_full(large):
+    touches = with_past(150, seed=3)
+    found = plan(touches, constraints=WITHIN)
+    sent, t = (found.reason == 0).astype(float), touches.touches
+    for number, rule in enumerate(found.constraints):
+        rows = rule.rows(t)
+        full = np.bincount(rows.row, sent[rows.touch], rows.limit.size) >= rows.limit
+        behind = np.unique(rows.touch[full[rows.row]])
+        assert np.isin(np.flatnonzero(found.reason == 3 + number), behind).all()
+    assert (found.reduced <= touches.value + 1e-12).all()
+
+
+def test_windows_know_no_names_threads_or_currency(large):
+    frame = week(200, seed=3).assign(value=lambda f: f["value"].round(1))  # many are alike
+    names = np.random.default_rng(1).permutation(200)
+    items = np.random.default_rng(2).permutation(40)
+    used = [OncePerItem(), FrequencyCap(1, per="4h"), *rules(200)[:2]]
+    one = plan(Candidates.from_frame(frame), constraints=used)
+    other = plan(
+        Candidates.from_frame(
+            frame.assign(
+                user_id=names[frame["user_id"]], item_id=items[frame["item_id"]], value=frame["value"] * 100
+            ).sample(frac=1.0, random_state=1)
+        ),
+        constraints=used,
+    )
+    assert other.value == pytest.approx(100 * one.value, rel=1e-12)
+    touches = Candidates.from_frame(frame)
+    answers = [at_scale(touches, used, {}, threads=k) for k in (1, 2, 5)]
+    for again in answers[1:]:
+        np.testing.assert_array_equal(again.found.chosen, answers[0].found.chosen)
+        np.testing.assert_array_equal(again.found.reduced, answers[0].found.reduced)
+        assert again.found.bound == answers[0].found.bound
+
+
+def test_windows_a_holdout_and_a_plan_to_start_from(large):
+    touches = with_past(100, seed=5)
+    found = plan(touches, constraints=WITHIN, holdout=0.3)
+    held = found.holdout.held[touches.touches.user]
+    assert not (found.reason[held] == 0).any()
+    wider = found.with_limit(FrequencyCap(4, per="2D"), instead_of="FrequencyCap(3, per='2D')")
+    assert wider.after.value >= found.value
+    assert found.with_limit(FrequencyCap(0, per="4h"), instead_of="FrequencyCap(1, per='4h')").after.value == 0.0
+
+
+def test_a_window_that_holds_all_is_a_cap_and_messages_of_the_past_count():
     frame = week(20)
     past = pd.DataFrame(
         {
@@ -232,3 +353,30 @@ def test_a_person_of_very_many_touches(large):
     found = plan(Candidates.from_frame(frame), constraints=[FrequencyCap(4, per=None), *rules(3)[:1]])
     assert found.to_frame().groupby("user_id").size().max() <= 4
     assert found.value <= found.bound
+
+
+@pytest.mark.parametrize("unit", ["min", "us"])
+def test_touches_stand_in_the_order_of_their_keys_however_they_are_sorted(unit):
+    rng = np.random.default_rng(0)
+    n = 4_000
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 50, n),
+            "item_id": rng.integers(0, 3, n),
+            "channel": CHANNELS[rng.integers(0, 2, n)],
+            "send_at": pd.Timestamp("2025-06-02", tz="UTC") + pd.to_timedelta(rng.integers(0, 9, n), unit=unit),
+            "creative_id": CHANNELS[rng.integers(0, 2, n)],
+            "value": rng.integers(1, 4, n).astype(float),
+        }
+    )
+    made = Candidates.from_frame(frame)
+    t = made.touches
+    keys = [made.value, made.labels["creative_id"][1], t.item, t.channel, t.user, t.send_at]
+    np.testing.assert_array_equal(np.lexsort(keys), np.arange(n))
+    wide = t.take(np.arange(n)[::-1])
+    object.__setattr__(wide, "send_at", wide.send_at * 2**10)  # too far apart for one number
+    some = np.flatnonzero(rng.random(n) < 0.5)
+    for touches in (wide, t):
+        mine = [made.value, touches.item, touches.channel, touches.user, touches.send_at]
+        expected = np.lexsort([key[some] for key in mine])
+        np.testing.assert_array_equal(order_of(touches, some, [made.value]), expected)

@@ -220,3 +220,33 @@ def test_a_large_plan_does_not_depend_on_threads(threads):
     assert answer.gap < 2e-3
     warm = solve(found.value, one.matrix, one.limit, block=users, linear_touches=0, prices=answer.price)
     assert warm.gap < 2e-3
+
+
+def test_a_floor_that_only_the_holdout_makes_impossible_says_so():
+    made = touches(n=200, people=100, value=1.0)
+    many = (made.touches.item == 1).sum()
+    assert plan(made, constraints=[Volume(1, many)]).exact
+    with pytest.raises(InfeasibleError, match=r"with these people held out .* campaign 1 .*holdout=0\.05"):
+        plan(made, constraints=[Volume(1, many)], holdout=0.3)
+    with pytest.raises(InfeasibleError, match="no plan meets all floors"):
+        plan(made, constraints=[Volume(1, many), Budget("push", cost=1.0, total=1.0)], holdout=0.3)
+
+
+class Heads(Constraint):
+    """At most one message for every two people there are, and one and the same kind of item each."""
+
+    def rows(self, touches):
+        every, people = np.arange(len(touches)), np.unique(touches.user).size
+        return Rows(np.zeros(every.size, int), every, np.ones(every.size), np.array([people / 2]), ("heads",))
+
+    def choices(self, touches):
+        return Choices(touches.user.astype(np.int64), touches.item.astype(np.int64))
+
+
+def test_people_held_out_are_nobody_to_a_rule():
+    made = touches(n=200, people=100, value=1.0)
+    found = plan(made, constraints=[Heads()], holdout=0.3)
+    there = 100 - int(found.holdout.held.sum())
+    assert len(found) == there // 2
+    assert found.rows[0].limit == there / 2
+    assert not (found.reason[found.holdout.held[made.touches.user]] == 0).any()

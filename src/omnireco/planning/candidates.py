@@ -23,7 +23,7 @@ from omnireco.data.parts import Labels
 from omnireco.data.places.stores import Nearby
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.planning.assembling import with_sources
+from omnireco.planning.assembling import order_of, with_sources
 from omnireco.planning.expanding import Expanded, near_shops, with_columns, with_offers
 from omnireco.planning.inputs import allowed, check_rules, given_data, sources_of
 from omnireco.planning.joining import joined
@@ -230,7 +230,8 @@ class Candidates:
             before, kept = kept.size, kept[known[kept]]
             left_out["not in the audience"] = int(before - kept.size)
         all_rules = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
-        kept = kept[allowed(touches.take(kept), all_rules, left_out)]
+        if all_rules:
+            kept = kept[allowed(touches.take(kept), all_rules, left_out)]
         implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
         return in_order(touches, value, probability, labels, left_out, implied, kept, sources, given)
 
@@ -556,8 +557,7 @@ def in_order(
 ) -> Candidates:
     """Return the kept touches in an order that does not depend on the caller's rows."""
     keys = [value if probability is None else probability, value, *(codes for _, codes in labels.values())]
-    keys += [touches.item, touches.channel, touches.user, touches.send_at]
-    order = kept[np.lexsort([key[kept] for key in keys])]
+    order = kept[order_of(touches, kept, keys)]
     return Candidates(
         touches.take(order),
         value[order],

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from omnireco._core.quiet import without_lines
 from omnireco._kernels.packing.prices import one_sided
 from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Tied
 
 __all__ = ["NODES", "NODE_TOUCHES", "branch_and_bound", "conflict", "linear_program"]
 
-NODES = (20, 1_000)  # least and most nodes of a search tree, a count, not seconds, so that answers repeat
-NODE_TOUCHES = 100_000  # nodes times columns, between those
-_INFEASIBLE = 2  # status of linprog and milp
+NODES = (200, 2_000)  # least and most nodes of a search tree, a count, not seconds, so that answers repeat
+NODE_TOUCHES = 400_000  # nodes times columns, between those
+_CUT_SHORT, _INFEASIBLE = 1, 2  # status of linprog and milp
 
 
 def linear_program(tied: Tied) -> tuple[Floats, Floats] | tuple[None, None]:
@@ -87,10 +88,11 @@ def conflict(tied: Tied) -> InConflict:
     return InConflict(np.unique(np.concatenate([limits, floors])), amount)
 
 
-def branch_and_bound(tied: Tied, whole: int, *, nodes: int | None = None) -> tuple[Bools | None, float]:
-    """Return HiGHS's choice and its own upper bound plus its tolerance; inf when it was cut short.
+def branch_and_bound(tied: Tied, whole: int, *, nodes: int | None = None) -> tuple[Bools | None, float, bool]:
+    """Return HiGHS's choice, its own upper bound plus its tolerance, and whether it was not cut short.
 
     The first ``whole`` columns are touches and must be whole; so must the offers behind them. None: no plan was found.
+    Now and then HiGHS says that it mends a solution, in a line that no option stops and that is kept from the output.
 
     Raises
     ------
@@ -104,26 +106,27 @@ def branch_and_bound(tied: Tied, whole: int, *, nodes: int | None = None) -> tup
     if tied.value.size == 0:
         if needed.any():
             raise InConflict(np.flatnonzero(needed), float(tied.least[needed].sum()))
-        return nothing, 0.0
+        return nothing, 0.0, True
     most = np.asarray(tied.matrix.maximum(0).sum(axis=1)).ravel()
     low = np.asarray(tied.matrix.minimum(0).sum(axis=1)).ravel()
     binding = np.flatnonzero((most > tied.limit) | (low < tied.least))
     if binding.size == 0:
         chosen = tied.value[:whole] > 0
-        return chosen, math.fsum(tied.value[:whole][chosen])
+        return chosen, math.fsum(tied.value[:whole][chosen]), True
     if nodes is None:
         nodes = int(np.clip(NODE_TOUCHES // tied.value.size, *NODES))
-    result = milp(
-        -1e3 * tied.value,
-        constraints=LinearConstraint(tied.matrix[binding], tied.least[binding], tied.limit[binding]),
-        integrality=np.ones(tied.value.size),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "node_limit": nodes},
-    )
+    with without_lines(b"HighsMipSolverData"):
+        result = milp(
+            -1e3 * tied.value,
+            constraints=LinearConstraint(tied.matrix[binding], tied.least[binding], tied.limit[binding]),
+            integrality=np.ones(tied.value.size),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0, "node_limit": nodes},
+        )
     if result.status == _INFEASIBLE:
         raise InConflict(np.flatnonzero(needed), 0.0)
     picked = None if result.x is None else np.asarray(result.x)[:whole] > 0.5
-    if result.status != 0 or result.mip_dual_bound is None:
-        return picked, math.inf
+    if result.status not in (0, _CUT_SHORT) or result.mip_dual_bound is None:
+        return picked, math.inf, False
     upper = -float(result.mip_dual_bound) / 1e3
-    return picked, upper * (1.0 + math.copysign(1e-9, upper)) + 1e-9
+    return picked, upper * (1.0 + math.copysign(1e-9, upper)) + 1e-9, result.status == 0

@@ -73,7 +73,7 @@ def crowd_of(problem: Problem, shared: Integers | None = None) -> Crowd | None:
         return None
     row, weight = _padded(columns, order, max(width, 1), shared.size)
     return Crowd(
-        People(start, problem.value[order], row, weight, cap, _own(problem, rest, order)),
+        People(start, problem.value[order], row, weight, cap, _own(problem, rest, first, order, start.size - 1)),
         order,
         shared,
         personal,
@@ -116,12 +116,15 @@ def _within(problem: Problem, person: Integers) -> bool | None:
     return True
 
 
-def _own(problem: Problem, rest: Integers, order: Integers) -> Own | None:
+def _own(problem: Problem, rest: Integers, whose: Integers, order: Integers, n_people: int) -> Own | None:
     """Return the rows of single people that are no caps, and their offers; None for neither."""
     if rest.size == 0 and not problem.choices:
         return None
+    rest = rest[np.argsort(whose[rest], kind="stable")]
+    first = np.searchsorted(whose[rest], np.arange(n_people + 1))
     rows = problem.matrix[rest]
     columns = sparse.csc_matrix(rows[:, order])
+    local = np.arange(rest.size) - first[whose[rest]]
     limit = problem.limit[rest] * (1.0 + 1e-9)
     sizes = np.diff(rows.indptr)
     single = np.ones(rest.size, np.bool_)  # of which no two touches fit
@@ -130,9 +133,9 @@ def _own(problem: Problem, rest: Integers, order: Integers) -> Own | None:
     entry = np.repeat(np.arange(order.size), np.diff(columns.indptr))
     mine = np.flatnonzero(single[columns.indices])
     mine = mine[np.argsort(sizes[columns.indices[mine]], kind="stable")]
-    cover[entry[mine]] = columns.indices[mine]  # the longest is written last
+    cover[entry[mine]] = local[columns.indices[mine]]  # the longest is written last
     option = problem.choices[0][1][order] if problem.choices else np.empty(0, np.int64)
-    return Own(columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data, limit, option, cover)
+    return Own(columns.indptr.astype(np.int64), local[columns.indices], columns.data, first, limit, option, cover)
 
 
 def _padded(columns: Any, order: Integers, width: int, n_rows: int) -> tuple[Any, Floats]:

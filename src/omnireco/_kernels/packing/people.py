@@ -17,7 +17,18 @@ from omnireco._kernels.packing.people_loops import best_loop
 from omnireco._kernels.packing.person_loops import person_loop
 from omnireco._kernels.packing.problem import Floats, Integers
 
-__all__ = ["Own", "Passed", "People", "newton_prices", "newton_step", "on_its_side", "pass_over", "sample_of"]
+__all__ = [
+    "Own",
+    "Passed",
+    "People",
+    "entries_of",
+    "newton_prices",
+    "newton_step",
+    "on_its_side",
+    "pass_over",
+    "sample_of",
+    "stretches",
+]
 
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _SAMPLE = 30_000  # people on whom prices are found first
@@ -33,16 +44,19 @@ _CROWD = 10.0  # people near a change of mind per row, below which the band is n
 class Own(NamedTuple):
     """Rows and offers of single people: entries of touch a are ``start[a]`` to ``start[a + 1]``.
 
+    Rows are numbered from 0 within each person; the limits of person u are ``limit[first[u]]`` to
+    ``limit[first[u + 1]]``. ``weight`` has shape (0,) where all are 1.
     ``option`` is the offer of each touch (-1: none), of which a person gets one; shape (0,) where there are none.
     ``cover`` is a row of each touch of which one touch is allowed (-1: none).
     """
 
-    start: Integers
-    row: Integers
+    start: np.ndarray
+    row: np.ndarray
     weight: Floats
+    first: Integers
     limit: Floats
     option: Integers
-    cover: Integers
+    cover: np.ndarray
 
 
 class People(NamedTuple):
@@ -110,20 +124,45 @@ def sample_of(people: People, size: int) -> tuple[People, float]:
     touch = np.arange(start[-1]) + np.repeat(people.start[chosen] - start[:-1], length)
     weight = people.weight[touch] if people.weight.shape[0] else people.weight
     return (
-        People(start, people.value[touch], people.row[touch], weight, people.cap[chosen], _own_of(people.own, touch)),
+        People(
+            start,
+            people.value[touch],
+            people.row[touch],
+            weight,
+            people.cap[chosen],
+            _own_of(people.own, touch, chosen),
+        ),
         chosen.size / people.cap.size,
     )
 
 
-def _own_of(own: Own | None, touch: Integers) -> Own | None:
-    """Return the rows of some touches."""
+def _own_of(own: Own | None, touch: Integers, people: Integers) -> Own | None:
+    """Return the rows of some people."""
     if own is None:
         return None
-    size = own.start[touch + 1] - own.start[touch]
-    start = np.concatenate([[0], np.cumsum(size)])
-    entry = np.arange(start[-1]) + np.repeat(own.start[touch] - start[:-1], size)
+    start, entry = stretches(own.start, touch)
+    first, row = stretches(own.first, people)
     option = own.option[touch] if own.option.size else own.option
-    return Own(start, own.row[entry], own.weight[entry], own.limit, option, own.cover[touch])
+    weight = own.weight[entry] if own.weight.size else own.weight
+    return Own(start, own.row[entry], weight, first, own.limit[row], option, own.cover[touch])
+
+
+def entries_of(people: People, touch: Integers) -> tuple[Integers, Integers]:
+    """Return which of some touches (their place among them) is in which row of single people, numbered through."""
+    own = people.own
+    if own is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    place, entry = stretches(own.start, touch)
+    owner = np.searchsorted(people.start, touch, side="right") - 1
+    size = np.diff(place)
+    return np.repeat(np.arange(touch.size), size), np.repeat(own.first[owner], size) + own.row[entry]
+
+
+def stretches(start: np.ndarray, chosen: Integers) -> tuple[Integers, Integers]:
+    """Return where some stretches start when they stand side by side, and the positions that are in them."""
+    size = (start[chosen + 1] - start[chosen]).astype(np.int64)
+    place = np.concatenate([[0], np.cumsum(size)])
+    return place, np.arange(place[-1]) + np.repeat(start[chosen] - place[:-1], size)
 
 
 def newton_prices(

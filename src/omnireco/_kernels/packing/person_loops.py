@@ -8,20 +8,32 @@ import numpy as np
 
 from omnireco._core.compute import compiled
 
-__all__ = ["fits", "person_loop", "search_person", "take_loop"]
+__all__ = ["fits", "person_loop", "search_person", "take_loop", "use"]
 
 _NODES = 2_000  # touches taken on trial for one person, beyond which the best found stands and its bound is rough
 
 
 @compiled
-def fits(a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, option: Any, offer: int) -> bool:
-    """Return whether touch ``a`` fits what is left of its person's rows, and their offer (-1: none)."""
+def fits(a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, first: int, option: Any, offer: int) -> bool:
+    """Return whether touch ``a`` fits what is left of its person's rows, and their offer (-1: none).
+
+    The rows of the person stand in ``left`` from ``first`` on.
+    """
     if option.shape[0] > 0 and option[a] >= 0 and offer >= 0 and option[a] != offer:
         return False
-    for i in range(own_start[a], own_start[a + 1]):  # noqa: SIM110
-        if own_weight[i] > left[own_row[i]]:
+    ones = own_weight.shape[0] == 0
+    for i in range(own_start[a], own_start[a + 1]):
+        if (1.0 if ones else own_weight[i]) > left[first + own_row[i]]:
             return False
     return True
+
+
+@compiled
+def use(a: int, sign: float, own_start: Any, own_row: Any, own_weight: Any, left: Any, first: int) -> None:
+    """Take what touch ``a`` uses from what is left of its person's rows; give it back where ``sign`` is -1."""
+    ones = own_weight.shape[0] == 0
+    for i in range(own_start[a], own_start[a + 1]):
+        left[first + own_row[i]] -= sign if ones else sign * own_weight[i]
 
 
 @compiled
@@ -73,9 +85,8 @@ def search_person(
             if now + reach <= found + 1e-12 * root:
                 break
             a = a0 + order[i]
-            if fits(a, own_start, own_row, own_weight, left, option, offer):
-                for e in range(own_start[a], own_start[a + 1]):
-                    left[own_row[e]] -= own_weight[e]
+            if fits(a, own_start, own_row, own_weight, left, 0, option, offer):
+                use(a, 1.0, own_start, own_row, own_weight, left, 0)
                 if option.shape[0] > 0 and option[a] >= 0:
                     offer = option[a]
                 stack[n] = i
@@ -92,8 +103,7 @@ def search_person(
         n -= 1
         i = stack[n]
         a = a0 + order[i]
-        for e in range(own_start[a], own_start[a + 1]):
-            left[own_row[e]] += own_weight[e]
+        use(a, -1.0, own_start, own_row, own_weight, left, 0)
         now -= q[order[i]]
         offer = -1
         if option.shape[0] > 0:
@@ -103,8 +113,7 @@ def search_person(
         i += 1
     for j in range(n):
         a = a0 + order[stack[j]]
-        for e in range(own_start[a], own_start[a + 1]):
-            left[own_row[e]] += own_weight[e]
+        use(a, -1.0, own_start, own_row, own_weight, left, 0)
     return n_best, found, root if nodes > _NODES else found
 
 
@@ -120,6 +129,7 @@ def person_loop(
     own_start: Any,
     own_row: Any,
     own_weight: Any,
+    own_first: Any,
     own_limit: Any,
     option: Any,
     cover: Any,
@@ -152,10 +162,15 @@ def person_loop(
     stack, best = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     inside = np.empty(longest, np.bool_)
     ahead = np.empty(longest, np.float64)
-    left = own_limit.copy()
+    rows = 0
+    for u in range(u0, u1):
+        rows = max(rows, own_first[u + 1] - own_first[u])
+    left = np.empty(rows, np.float64)
     total, n_out = 0.0, 0
     for u in range(u0, u1):
         a0, a1 = start[u], start[u + 1]
+        for i in range(own_first[u + 1] - own_first[u]):
+            left[i] = own_limit[own_first[u] + i]
         k = 0
         for a in range(a0, a1):
             net = value[a]
@@ -181,8 +196,7 @@ def person_loop(
         for i in range(n):
             a = a0 + best[i]
             inside[best[i]] = True
-            for e in range(own_start[a], own_start[a + 1]):
-                left[own_row[e]] -= own_weight[e]
+            use(a, 1.0, own_start, own_row, own_weight, left, 0)
             if option.shape[0] > 0 and option[a] >= 0:
                 offer = option[a]
                 carriers += 1
@@ -198,8 +212,7 @@ def person_loop(
                 if i >= 0:
                     worth = q[without]
                     own = a0 + without
-                    for e in range(own_start[own], own_start[own + 1]):
-                        left[own_row[e]] += own_weight[e]
+                    use(own, -1.0, own_start, own_row, own_weight, left, 0)
                     if option.shape[0] > 0 and option[own] >= 0 and carriers == 1:
                         nothing = False
                 top = 0.0
@@ -207,7 +220,7 @@ def person_loop(
                 for b in range(a1 - a0):
                     if inside[b] or not free or q[b] - worth <= -max(band, near):
                         continue
-                    if not fits(a0 + b, own_start, own_row, own_weight, left, option, offer if nothing else -1):
+                    if not fits(a0 + b, own_start, own_row, own_weight, left, 0, option, offer if nothing else -1):
                         continue
                     if q[b] - worth > ahead[b]:
                         ahead[b] = q[b] - worth
@@ -238,8 +251,7 @@ def person_loop(
                                 else:
                                     break
                                 bend[rc, rd] += share * wc * wd
-                    for e in range(own_start[own], own_start[own + 1]):
-                        left[own_row[e]] -= own_weight[e]
+                    use(own, 1.0, own_start, own_row, own_weight, left, 0)
         if lists:
             for i in range(a1 - a0):
                 if inside[i] or ahead[i] > -near:
@@ -247,8 +259,7 @@ def person_loop(
                     n_out += 1
         for i in range(n):
             a = a0 + best[i]
-            for e in range(own_start[a], own_start[a + 1]):
-                left[own_row[e]] += own_weight[e]
+            use(a, -1.0, own_start, own_row, own_weight, left, 0)
     count[0] = n_out
     return total
 
@@ -265,6 +276,7 @@ def take_loop(
     own_start: Any,
     own_row: Any,
     own_weight: Any,
+    own_first: Any,
     left: Any,
     option: Any,
     offer: Any,
@@ -279,7 +291,7 @@ def take_loop(
         u = owner[i]
         if chosen[a] or spare[u] == 0:
             continue
-        if owns and not fits(a, own_start, own_row, own_weight, left, option, offer[u]):
+        if owns and not fits(a, own_start, own_row, own_weight, left, own_first[u], option, offer[u]):
             continue
         possible = True
         for k in range(row.shape[1]):
@@ -293,7 +305,6 @@ def take_loop(
             for k in range(row.shape[1]):
                 room[row[a, k]] -= 1.0 if ones else weight[a, k]
             if owns:
-                for e in range(own_start[a], own_start[a + 1]):
-                    left[own_row[e]] -= own_weight[e]
+                use(a, 1.0, own_start, own_row, own_weight, left, own_first[u])
                 if option.shape[0] > 0 and option[a] >= 0:
                     offer[u] = option[a]

@@ -76,8 +76,8 @@ def search_linear(problem: Problem, reduced: Floats, plan: Bools, most: int) -> 
 
 def search(
     problem: Problem, whole: Tied, reduced: Floats, plan: Bools | None, bound: float, most: int
-) -> tuple[Bools | None, float]:
-    """Return a plan no worse than ``plan`` and the bound that the search proved (inf if none).
+) -> tuple[Bools | None, float, bool]:
+    """Return a plan no worse than ``plan``, the bound that the search proved (inf if none), and whether it ended.
 
     Changing a column whose reduced value is further from zero than bound - value cannot pay (reduced-cost
     fixing), so searching the others settles the whole problem when they are few. When they are many, the
@@ -106,19 +106,19 @@ def search(
     floor[: under.size] = np.where((floor[: under.size] > 0) & (floor[: under.size] <= under), 0.0, floor[: under.size])
     part = Tied(whole.value[column], whole.matrix[:, column], room, floor)
     try:
-        picked, proven = branch_and_bound(part, column.size)
+        picked, proven, ended = branch_and_bound(part, column.size)
     except InConflict:
         if plan is None and settled:
             raise
-        return plan, best * (1.0 + 1e-12) if settled else math.inf
+        return plan, best * (1.0 + 1e-12) if settled else math.inf, settled
     if picked is not None:
         trial = fixed.copy()
         trial[column[picked]] = True
         after = filled(problem, np.lexsort((np.arange(n), -problem.value, -reduced[:n])), trial[:n], reduced[:n])
         plan = best_of(problem, [one for one in (plan, trial[:n], after) if one is not None])
     if not settled or proven == math.inf:
-        return plan, math.inf
-    return plan, max(worth(problem, plan), math.fsum(whole.value[fixed]) + proven)
+        return plan, math.inf, False
+    return plan, max(worth(problem, plan), math.fsum(whole.value[fixed]) + proven), ended
 
 
 def _rounded(reduced: Floats) -> Bools:

@@ -17,7 +17,7 @@ __all__ = ["Nearly", "nearly", "rounded"]
 
 _CHUNKS = 8
 _NO_CODES = np.empty(0, np.int64)
-_NOTHING = Own(_NO_CODES, _NO_CODES, np.empty(0), np.empty(0), _NO_CODES, _NO_CODES)
+_NOTHING = Own(_NO_CODES, _NO_CODES, np.empty(0), _NO_CODES, np.empty(0), _NO_CODES, _NO_CODES)
 
 
 class Nearly(NamedTuple):
@@ -78,5 +78,5 @@ def rounded(people: People, found: Nearly, limit: Floats, over: Floats) -> tuple
         at = np.flatnonzero(mine)
         at = at[np.argsort(-found.margin[at], kind="stable")]
         now = (found.touch[at], found.owner[at], people.row, people.weight, room, spare, chosen)
-        take_loop(*now, own.start, own.row, own.weight, left, own.option, offer)
+        take_loop(*now, own.start, own.row, own.weight, own.first, left, own.option, offer)
     return chosen, room[:-1], spare

@@ -347,9 +347,9 @@ def solved_whole(
         return plan, price[:rows], bound, False
     most = exact_touches
     while True:
-        plan, proven = search(problem, whole, reduced, plan, bound, most)
+        plan, proven, ended = search(problem, whole, reduced, plan, bound, most)
         if plan is not None:
-            return plan, price[:rows], min(bound, proven), proven < math.inf
+            return plan, price[:rows], min(bound, proven), ended
         if most >= n:
             raise InConflict(_floors(problem), 0.0)
         most = max(4 * most, EXACT_TOUCHES)

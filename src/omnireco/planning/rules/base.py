@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from omnireco._core.notebook import shown_html
+from omnireco._kernels.packing.lean import Window
 from omnireco.data.asking.touches import Touches
 from omnireco.planning.rows import Choices, Rows
 
@@ -100,5 +101,12 @@ class Constraint(ABC):
         """Return how many touches each person may get, int64 (n_users,), where that is all this constraint says.
 
         The planner needs no rows then. None, the default, where there is more to it.
+        """
+        return None
+
+    def _in_windows(self, touches: Touches) -> Window | None:
+        """Return what this constraint counts of single people, where that is all it says; None where there is more.
+
+        The planner makes the rows of very many people itself then, person by person.
         """
         return None

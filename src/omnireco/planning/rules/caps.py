@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     check_known,
     check_one_or_more,
 )
+from omnireco._kernels.packing.lean import Window
 from omnireco._kernels.packing.order import in_groups
 from omnireco.data.asking.touches import Touches
 from omnireco.data.vocabulary import NONE
@@ -117,6 +118,24 @@ class FrequencyCap(Constraint):
             return None
         return np.maximum(most - np.bincount(user[near], minlength=n_users), 0).astype(np.int64)
 
+    def _in_windows(self, touches: Touches) -> Window | None:
+        """Return which touches and messages of the past count together, and in windows of which length."""
+        if type(self) is not FrequencyCap:
+            return None
+        channels: Any = self.channels
+        where, most = "FrequencyCap: channels", min(self.n, MANY)
+        counts, counted = self._of_kind(touches)
+        covered = touches.on(channels, where, missing=self.missing) & counts
+        key = None if covered.all() else np.where(covered, 0, NONE).astype(np.int32)
+        if self.per is None:
+            return Window(key, most)
+        length = check_duration(self.per, "FrequencyCap: per")
+        earlier = touches.past_on(channels, where, missing=self.missing) & counted
+        if len(touches):
+            at = touches.past.sent_at  # others share no window with a touch
+            earlier &= (at > int(touches.send_at.min()) - length) & (at < int(touches.send_at.max()) + length)
+        return Window(key, most, length, touches.past.user[earlier], touches.past.sent_at[earlier])
+
     def _of_kind(self, touches: Touches) -> tuple[np.ndarray, np.ndarray]:
         """Return which touches, and which messages of the past, are of a kind that counts, or of one not known."""
         past = touches.past
@@ -146,6 +165,10 @@ class OncePerItem(Constraint):
         check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         pair = touches.user.astype(np.int64) * max(1, len(touches.items)) + touches.item
         return windows(pair, np.zeros(len(touches), np.int64), np.arange(len(touches)), 1, 1)
+
+    def _in_windows(self, touches: Touches) -> Window | None:
+        """Return that touches of one item count together."""
+        return Window(touches.item, 1) if type(self) is OncePerItem else None
 
 
 def _by_group(group: np.ndarray, at: np.ndarray, touch: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Plans of very many people: rules of shared rows and caps per person, without a matrix of all of them."""
+"""Plans of very many people: rules of shared rows, and what counts messages of one person, without a matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 
 from omnireco._kernels.packing import Solution
 from omnireco._kernels.packing.large import MOST_SHARED
-from omnireco._kernels.packing.lean import LeanSolution, Placed, explained, solve_people
+from omnireco._kernels.packing.lean import (
+    Explained,
+    LeanSolution,
+    Placed,
+    Window,
+    explained,
+    explained_people,
+    solve_people,
+    windows_of,
+)
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Constraint
@@ -45,7 +54,7 @@ def at_scale(
     start: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Large | None:
-    """Return the plan, or None where a rule is more than a cap per person or limits over labelled rows.
+    """Return the plan, or None where a rule is more than limits over labelled rows or a count of messages per person.
 
     Rows that were made before such a rule was met are left in ``known``.
     """
@@ -53,9 +62,10 @@ def at_scale(
     if any(rule.choices(t) is not None for rule in rules):
         return None
     each = {i: cap for i, rule in enumerate(rules) if (cap := rule._each_person(t)) is not None}
+    within = {i: w for i, rule in enumerate(rules) if i not in each and (w := rule._in_windows(t)) is not None}
     placed, compiled = Placed(n), []
     for i, rule in enumerate(rules):
-        if i in each:
+        if i in each or i in within:
             compiled.append(Rows.none())
             continue
         rows = known[i] = checked(rule, rule.rows(t), n)
@@ -70,17 +80,23 @@ def at_scale(
     cap = np.full(len(t.users), NO_CAP, np.int64)
     for most in each.values():
         np.minimum(cap, most, out=cap)
+    windows = windows_of(t.send_at, list(within.values()), cap.size) if within else None
     found = solve_people(
         touches.value,
         t.user,
         placed,
         cap,
+        windows=windows,
         allowed=None if out is None else ~out,
         prices=warm_prices(rules, compiled, warm),
         start=start,
         threads=threads,
     )
-    return _explained(touches, tuple(compiled), placed, each, cap, found, threads)
+    del windows
+    if within:
+        within |= {i: Window(None, most) for i, most in each.items()}
+        return _explained_within(touches, tuple(compiled), placed, dict(sorted(within.items())), found, out, threads)
+    return _explained(touches, tuple(compiled), placed, each, cap, found, out, threads)
 
 
 def _plain(rows: Rows) -> bool:
@@ -99,13 +115,51 @@ def _explained(
     each: dict[int, np.ndarray],
     cap: np.ndarray,
     found: LeanSolution,
+    out: np.ndarray | None,
     threads: int | None,
 ) -> Large:
     """Return what a plan is shown with: reduced values, reasons, and the use of rows and caps."""
-    caps, lines = of_caps(touches.touches.user, each, cap, found)
-    first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    owner = np.repeat(np.arange(len(compiled)), np.diff(first))
+    caps, lines = of_caps(touches.touches.user, each, cap, found, out)
+    first, owner = _owners(compiled)
     shown = explained(touches.value, touches.touches.user, placed, owner, found, caps, threads=threads)
+    return _shown(compiled, placed, first, found, shown, lines)
+
+
+def _explained_within(
+    touches: Candidates,
+    compiled: tuple[Rows, ...],
+    placed: Placed,
+    within: dict[int, Window],
+    found: LeanSolution,
+    out: np.ndarray | None,
+    threads: int | None,
+) -> Large:
+    """Return the same where people have windows, caps over the whole plan among them."""
+    t = touches.touches
+    first, owner = _owners(compiled)
+    windows = windows_of(t.send_at, list(within.values()), len(t.users))
+    number = np.array(list(within), np.int64)
+    shown, sums = explained_people(
+        touches.value, t.user, placed, owner, found, windows, number, len(t.users), out, threads
+    )
+    lines = {i: (line[0], line[1], line[2], int(line[3])) for i, line in zip(within, sums.tolist(), strict=True)}
+    return _shown(compiled, placed, first, found, shown, lines)
+
+
+def _owners(compiled: tuple[Rows, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the shared rows of each rule start, and the rule of each row."""
+    first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
+    return first, np.repeat(np.arange(len(compiled)), np.diff(first))
+
+
+def _shown(
+    compiled: tuple[Rows, ...],
+    placed: Placed,
+    first: np.ndarray,
+    found: LeanSolution,
+    shown: Explained,
+    lines: dict[int, tuple[float, float, float, int]],
+) -> Large:
     limit = np.concatenate([np.empty(0), *placed.limit])
     solution = Solution(found.chosen, found.value, found.bound, found.price, found.exact, shown.reduced)
     means = {number: (used, most, paid / max(n, 1)) for number, (used, most, paid, n) in lines.items()}
@@ -113,13 +167,17 @@ def _explained(
 
 
 def of_caps(
-    user: np.ndarray, each: dict[int, np.ndarray], cap: np.ndarray, found: LeanSolution
+    user: np.ndarray,
+    each: dict[int, np.ndarray],
+    cap: np.ndarray,
+    found: LeanSolution,
+    out: np.ndarray | None = None,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[int, tuple[float, float, float, int]]]:
     """Return where caps are used up, with their prices; and of each cap use, limit and price summed over people.
 
     The strictest cap of a person has the price; the last number is of how many people a cap holds back.
     """
-    have = np.bincount(user, minlength=cap.size)
+    have = np.bincount(user if out is None else user[~out], minlength=cap.size)
     got = np.bincount(user[found.chosen], minlength=cap.size)
     price, full = np.zeros((len(each), cap.size)), np.zeros((len(each), cap.size), np.bool_)
     lines: dict[int, tuple[float, float, float, int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from omnireco._core.checks import count_of
 from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing import TOLERANCE, InConflict, Solution, solve
 from omnireco._kernels.packing.solving import LINEAR_TOUCHES
+from omnireco.data.vocabulary import NONE
 from omnireco.errors import InfeasibleError
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.rows import Choices, Rows
@@ -124,10 +125,8 @@ def solved(
             for _ in range(3):
                 tick()
             return Solved(*large)
-    compiled = tuple(
-        known[i] if i in known else checked(rule, rule.rows(touches.touches), n) for i, rule in enumerate(rules)
-    )
-    offers = {i: offers_of(rule, rule.choices(touches.touches), n) for i, rule in enumerate(rules)}
+    kept = None if out is None or not out.any() else np.flatnonzero(~out)
+    compiled, offers = _compiled(touches, rules, kept, known if kept is None else {})
     first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
     matrix = _stack(compiled, first, n)
     limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
@@ -147,12 +146,42 @@ def solved(
             threads=threads,
         )
     except InConflict as error:
-        raise _infeasible(rules, compiled, first, error) from None
+        held = kept is not None and _has_plan(touches, rules)
+        raise _infeasible(rules, compiled, first, error, n - kept.size if held and kept is not None else 0) from None
     tick()
     usage = matrix @ found.chosen.astype(np.float64)
     block = _blocked(found, matrix, limit, usage, first, offers)
     tick()
     return Solved(found, compiled, matrix, limit, least, usage, first, block)
+
+
+def _compiled(
+    touches: Candidates, rules: Sequence[Constraint], kept: np.ndarray | None, known: Mapping[int, Rows]
+) -> tuple[tuple[Rows, ...], dict[int, Choices | None]]:
+    """Return what each rule says of the touches, or of those kept alone: who is held out is nobody to a rule."""
+    n, t = len(touches), touches.touches if kept is None else touches.touches.take(kept)
+    rows = {i: known[i] if i in known else checked(rule, rule.rows(t), len(t)) for i, rule in enumerate(rules)}
+    offers = {i: offers_of(rule, rule.choices(t), len(t)) for i, rule in enumerate(rules)}
+    if kept is not None:
+        rows = {i: replace(one, touch=kept[np.asarray(one.touch, np.int64)]) for i, one in rows.items()}
+        offers = {i: None if one is None else _spread(one, kept, n) for i, one in offers.items()}
+    return tuple(rows.values()), offers
+
+
+def _spread(choices: Choices, kept: np.ndarray, n: int) -> Choices:
+    """Return the offers of some touches as those of all; the others carry none."""
+    group, option = np.full(n, NONE, np.int64), np.full(n, NONE, np.int64)
+    group[kept], option[kept] = choices.group, choices.option
+    return Choices(group, option)
+
+
+def _has_plan(touches: Candidates, rules: Sequence[Constraint]) -> bool:
+    """Return whether all floors could be met if nobody were held out."""
+    try:
+        solved(touches, rules)
+    except InfeasibleError:
+        return False
+    return True
 
 
 def _stack(compiled: Sequence[Rows], first: np.ndarray, n: int) -> Any:
@@ -237,9 +266,12 @@ def _other_offer(choices: Choices, chosen: np.ndarray) -> np.ndarray:
 
 
 def _infeasible(
-    rules: Sequence[Constraint], compiled: Sequence[Rows], first: np.ndarray, error: InConflict
+    rules: Sequence[Constraint], compiled: Sequence[Rows], first: np.ndarray, error: InConflict, held: int = 0
 ) -> InfeasibleError:
-    """Return the error that names the rows in conflict; rows of single people are counted."""
+    """Return the error that names the rows in conflict; rows of single people are counted.
+
+    ``held`` is how many touches are of people held out, where that is what stands in the way.
+    """
     names: list[str] = []
     for number, (rule, rows) in enumerate(zip(rules, compiled, strict=True)):
         mine = error.rows[(error.rows >= first[number]) & (error.rows < first[number + 1])] - first[number]
@@ -253,6 +285,12 @@ def _infeasible(
     shown = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     short = f", which {error.missing:.4g} more would meet" if error.missing > 0 else ""
     alone = "these rows cannot be met together" if len(names) != 1 else "this floor cannot be met"
+    if held:
+        return InfeasibleError(
+            f"plan: with these people held out no plan meets all floors{short}: {shown or 'floors of whole touches'}. "
+            f"Without the holdout one does; {count_of(held, 'touch', 'touches')} of people held out cannot count for "
+            "them. Hold fewer people out, plan(touches, constraints=[...], holdout=0.05), or lower the floor."
+        )
     return InfeasibleError(
         f"plan: no plan meets all floors{short}; {alone}: {shown or 'floors of whole touches'}. Lower the floor, raise "
         "the limit that stands against it, or give more touches that count for it: plan(touches, constraints=[...]) "

@@ -19,6 +19,7 @@ __all__ = [
     "person_price_loop",
     "place_loop",
     "row_hash_loop",
+    "spread",
 ]
 
 _STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -60,7 +61,7 @@ def place_loop(row: Any, touch: Any, weight: Any, first: int, used: Any, rows: A
 
 
 @compiled
-def _spread(z: Any) -> Any:
+def spread(z: Any) -> Any:
     z = z + _STEP
     z = (z ^ (z >> _U30)) * _FIRST
     z = (z ^ (z >> _U27)) * _SECOND
@@ -71,7 +72,7 @@ def _spread(z: Any) -> Any:
 def _number(x: float) -> Any:
     """Return a number to 32 bits as a hash."""
     mantissa, exponent = math.frexp(x)
-    return _spread(np.uint64(np.int64(round(mantissa * 4294967296.0))) ^ (np.uint64(exponent + 2048) << _U40))
+    return spread(np.uint64(np.int64(round(mantissa * 4294967296.0))) ^ (np.uint64(exponent + 2048) << _U40))
 
 
 @compiled
@@ -104,7 +105,7 @@ def row_hash_loop(i0: int, i1: int, share: float, value: Any, row: Any, weight: 
             r = row[i, k]
             if r < 0:
                 break
-            out[r] += _spread(own if ones else own ^ _number(weight[i, k]))
+            out[r] += spread(own if ones else own ^ _number(weight[i, k]))
 
 
 @compiled
@@ -132,9 +133,9 @@ def hash_loop(
             r = row[i, k]
             if r < 0:
                 break
-            total += _spread(known[r] if ones else known[r] ^ _number(weight[i, k]))
-        touch[i] = _spread(total)
-        person[user[i]] += _spread(touch[i])
+            total += spread(known[r] if ones else known[r] ^ _number(weight[i, k]))
+        touch[i] = spread(total)
+        person[user[i]] += spread(touch[i])
         count[user[i]] += 1
 
 

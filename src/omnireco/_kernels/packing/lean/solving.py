@@ -21,8 +21,10 @@ from omnireco._kernels.packing.lean.loops import (
     row_hash_loop,
 )
 from omnireco._kernels.packing.lean.placing import Placed
+from omnireco._kernels.packing.lean.window_loops import explain_people_loop
+from omnireco._kernels.packing.lean.windows import Windows, hashed_people, own_rows
 from omnireco._kernels.packing.order import mixed
-from omnireco._kernels.packing.people import People
+from omnireco._kernels.packing.people import People, entries_of, stretches
 from omnireco._kernels.packing.plans import GOOD_GAP
 from omnireco._kernels.packing.problem import TOLERANCE, Bools, Floats, Integers, Problem
 from omnireco._kernels.packing.solving import CORE_TOUCHES, EXACT_TOUCHES, PROVEN, solved_whole
@@ -31,6 +33,7 @@ __all__ = [
     "Explained",
     "LeanSolution",
     "explained",
+    "explained_people",
     "ordered",
     "person_prices",
     "priced_people",
@@ -68,6 +71,7 @@ def solve_people(
     placed: Placed,
     cap: Integers,
     *,
+    windows: Windows | None = None,
     allowed: Bools | None = None,
     prices: Floats | None = None,
     start: Bools | None = None,
@@ -84,6 +88,8 @@ def solve_people(
         Shared rows of each touch: weights above 0 and limits alone.
     cap : int64 array, shape (n_users,)
         How many touches each person may get.
+    windows : Windows, optional
+        What else single people may get, counted in windows of time or by item.
     allowed, prices, start, threads
         As in :func:`omnireco._kernels.packing.solve`.
 
@@ -94,7 +100,8 @@ def solve_people(
     Notes
     -----
     The same method as :func:`omnireco._kernels.packing.solve` takes for many people. Beyond what is given it holds
-    some 30 bytes a touch. Deterministic, and independent of names and threads.
+    some 30 bytes a touch, and where there are windows some 10 more. Deterministic, and independent of names and
+    threads.
 
     Examples
     --------
@@ -111,7 +118,7 @@ def solve_people(
     scale = 1.0 / max(float(value.max(initial=0.0)), np.finfo(np.float64).tiny)
     useful = np.ones(value.size, np.bool_) if allowed is None else np.array(allowed, np.bool_)
     with one_blas_thread():
-        found = ordered(value, user, placed, cap, limit, useful, scale, threads)
+        found = ordered(value, user, placed, cap, limit, useful, scale, threads, windows=windows)
         people, rank = found.people, found.rank
         inside = np.empty(limit.size)
         inside[rank] = limit
@@ -123,7 +130,8 @@ def solve_people(
         if start is not None:
             chosen = _better(people, inside, chosen, np.asarray(start, np.bool_)[found.touch])
         person = np.zeros(cap.size)
-        person[found.user] = person_prices(people, price, threads)
+        if windows is None:
+            person[found.user] = person_prices(people, price, threads)
     plan = np.zeros(value.size, np.bool_)
     plan[found.touch[chosen]] = True
     total = math.fsum(value[plan])
@@ -156,6 +164,7 @@ def ordered(
     *,
     rank: Integers | None = None,
     none: int | None = None,
+    windows: Windows | None = None,
 ) -> Ordered:
     """Return the useful touches person by person; people, their touches and rows stand in the order of their hashes.
 
@@ -178,18 +187,25 @@ def ordered(
         hash_loop, scale, value, user, row, weight, useful, known,
         each=([hashes] * len(parts), person, count),
     )  # fmt: skip
-    total = count.sum(axis=0, dtype=np.int64)
+    total, summed = count.sum(axis=0, dtype=np.int64), person.sum(axis=0, dtype=np.uint64)
     mine = np.flatnonzero(total)
-    mine = mine[np.argsort(mixed(person.sum(axis=0, dtype=np.uint64)[mine] + mixed(cap[mine])), kind="stable")]
     del person
-    start = np.concatenate([[0], np.cumsum(total[mine])])
-    place = np.zeros((len(parts), cap.size), np.int64)
-    place[0, mine] = start[:-1]
-    for i in range(1, len(parts)):
-        place[i] = place[i - 1] + count[i - 1]
-    order = np.empty(int(start[-1]), np.int32 if n < np.iinfo(np.int32).max else np.int64)
-    over_parts(group_loop, user, useful, each=(place, [order] * len(parts)))
-    del place, count
+
+    def grouped() -> tuple[np.ndarray, np.ndarray]:
+        """Return the touches of ``mine`` in turn, and where each person starts."""
+        start = np.concatenate([[0], np.cumsum(total[mine])])
+        place = np.zeros((len(parts), cap.size), np.int64)
+        place[0, mine] = start[:-1]
+        for i in range(1, len(parts)):
+            place[i] = place[i - 1] + count[i - 1]
+        order = np.empty(int(start[-1]), np.int32 if n < np.iinfo(np.int32).max else np.int64)
+        over_parts(group_loop, user, useful, each=(place, [order] * len(parts)))
+        return start, order
+
+    if windows is not None:
+        hashed_people(windows, *grouped(), mine, hashes, summed, threads)
+    mine = mine[np.argsort(mixed(summed[mine] + mixed(cap[mine])), kind="stable")]
+    start, order = grouped()
     if rank is None:
         rank = np.empty(limit.size, np.int64)
         rank[np.argsort(known, kind="stable")] = np.arange(limit.size)
@@ -202,7 +218,8 @@ def ordered(
     fixed = (start, order, hashes, value, scale, row, weight, ranks, last, *out)
     steps = [partial(gather_loop, p.start, p.stop, *fixed) for p in split_evenly(mine.size, 4 * _CHUNKS)]
     in_parallel(steps, threads)
-    return Ordered(People(start, *out, cap[mine].astype(np.int64)), order, mine, rank)
+    own = None if windows is None else own_rows(windows, start, order, mine, threads)
+    return Ordered(People(start, *out, cap[mine].astype(np.int64), own), order, mine, rank)
 
 
 def person_prices(people: People, price: Floats, threads: int | None) -> Floats:
@@ -219,6 +236,11 @@ def _better(people: People, limit: Floats, plan: Bools, start: Bools) -> Bools:
     counts = np.add.reduceat(start, people.start[:-1], dtype=np.int64) if start.size else np.zeros(0, np.int64)
     if (counts > people.cap).any() or (_used(people, start, limit.size) > limit * (1.0 + TOLERANCE)).any():
         return plan
+    if people.own is not None:
+        _, row = entries_of(people, np.flatnonzero(start))
+        known, count = np.unique(row, return_counts=True)
+        if (count > people.own.limit[known]).any():
+            return plan
     return start if people.value[start].sum() > people.value[plan].sum() else plan
 
 
@@ -244,21 +266,36 @@ def _searched_core(people: People, limit: Floats, plan: Bools, margin: Floats) -
     row, at = people.row[free].astype(np.int64), np.arange(free.size)
     weight = np.ones(row.shape) if people.weight.shape[0] == 0 else people.weight[free]
     mine = row < limit.size
+    own, own_at, own_room = _own_core(people, fixed, free, whose)
     entry = (
-        np.concatenate([weight[mine], np.ones(free.size)]),
+        np.concatenate([weight[mine], np.ones(free.size + own.size)]),
         (
-            np.concatenate([row[mine], limit.size + np.ravel(person)]),
-            np.concatenate([np.repeat(at, mine.sum(axis=1)), at]),
+            np.concatenate([row[mine], limit.size + np.ravel(person), limit.size + whose.size + own]),
+            np.concatenate([np.repeat(at, mine.sum(axis=1)), at, own_at]),
         ),
     )
-    matrix = sparse.csr_matrix(entry, shape=(limit.size + whose.size, free.size))
-    room = np.concatenate([room, spare.astype(np.float64)])
+    room = np.concatenate([room, spare.astype(np.float64), own_room])
+    matrix = sparse.csr_matrix(entry, shape=(room.size, free.size))
     none = np.full(room.size, -np.inf)
     part = Problem(free, np.arange(room.size), people.value[free], matrix, room, none, (), None)
     picked = solved_whole(part, plan[free], EXACT_TOUCHES, size)[0]
     fixed[free[picked]] = True
     kept = (_used(people, fixed, limit.size) <= limit * (1.0 + TOLERANCE)).all()
     return fixed if kept and people.value[fixed].sum() > people.value[plan].sum() else plan
+
+
+def _own_core(people: People, fixed: Bools, free: Integers, whose: Integers) -> tuple[Integers, Integers, Floats]:
+    """Return entries (row, touch) of the free touches in rows of their people, and what the fixed ones leave there."""
+    if people.own is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    at, row = entries_of(people, free)
+    known, code = np.unique(row, return_inverse=True)
+    every = stretches(people.start, whose)[1]
+    _, theirs = entries_of(people, every[fixed[every]])
+    place = np.searchsorted(known, theirs)
+    hit = known[np.minimum(place, known.size - 1)] == theirs if known.size else np.zeros(0, np.bool_)
+    used = np.bincount(place[hit], minlength=known.size)
+    return np.ravel(code), at, np.maximum(people.own.limit[known] - used, 0.0)
 
 
 class Explained(NamedTuple):
@@ -295,6 +332,44 @@ def explained(
     steps = [partial(explain_loop, p.start, p.stop, *fixed) for p in parts]
     in_parallel(steps, threads)
     return Explained(reduced, block, used)
+
+
+def explained_people(
+    value: Floats,
+    user: np.ndarray,
+    placed: Placed,
+    owner: Integers,
+    found: LeanSolution,
+    windows: Windows,
+    number: Integers,
+    n_users: int,
+    held: Bools | None = None,
+    threads: int | None = None,
+) -> tuple[Explained, Floats]:
+    """Return the same where people have windows, caps among them: ``number`` are their rules.
+
+    Last are use, limits, prices and how many rows there are of each, summed over people, shape (rules, 4).
+    """
+    limit = np.concatenate([np.empty(0), *placed.limit])
+    used = used_by(placed, found.chosen)
+    reduced, block = np.empty(value.size), np.empty(value.size, np.int32)
+    useful = value > 0 if held is None else (value > 0) & ~held
+    held = np.zeros(0, np.bool_) if held is None else held
+    count = np.bincount(user, minlength=n_users)
+    start = np.concatenate([[0], np.cumsum(count)])
+    order = np.empty(value.size, np.int32 if value.size < np.iinfo(np.int32).max else np.int64)
+    group_loop(0, value.size, user, np.ones(value.size, np.bool_), start[:-1].copy(), order)
+    parts = split_evenly(n_users, _CHUNKS)
+    lines = np.zeros((len(parts), number.size, 4))
+    fixed = (number, value, placed.row, placed.weight, found.price, used, limit * (1.0 + TOLERANCE), owner)
+    own = (useful, held, found.chosen, reduced, block)
+    who = np.arange(n_users)
+    steps = [
+        partial(explain_people_loop, p.start, p.stop, start, order, who, *windows, *fixed, *own, lines[i])
+        for i, p in enumerate(parts)
+    ]
+    in_parallel(steps, threads)
+    return Explained(reduced, block, used), lines.sum(axis=0)
 
 
 def used_by(placed: Placed, chosen: Bools) -> Floats:
