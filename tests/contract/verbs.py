@@ -1082,7 +1082,7 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "plan_value": lambda w: {"least_effective": 1, "least_covered": 0.1},
     "explored_value": lambda w: {"least_effective": 1},
     "Plan.saved": lambda w: {"draws": 20},
-    "tune": lambda w: {"k": 3, "trials": 1},
+    "tune": lambda w: {"k": 3, "trials": 1, "horizon": "14D"},
     "HoldoutReport.lift_tests": lambda w: {"outcome": "conversions"},
     "displacement": lambda w: {"period": "7D", "k": 1},
     "cross_fitted_rewards": lambda w: {"folds": 2},

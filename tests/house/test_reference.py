@@ -77,7 +77,7 @@ def test_every_notebook_is_a_page_with_its_pictures():
         assert f"notebooks/{notebook.stem}.md" in nav
         page, pictures = hooks.notebook_page(json.loads(notebook.read_text("utf-8")), notebook.stem)
         assert page.startswith("# ")
-        assert pictures
+        assert len(pictures) == notebook.read_text("utf-8").count('"image/png"')
         assert all(f"]({name})" in page and data.startswith(b"\x89PNG") for name, data in pictures.items())
         assert "<style" not in page
 

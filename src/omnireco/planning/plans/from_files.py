@@ -101,7 +101,7 @@ def plan_files(
     Files are read twice: first values and rows of each touch, some 14 bytes, go to a scratch file from which people
     are priced and rounded; then the touches that are sent are read. Memory is some 10 bytes a touch, 20 a person, the
     touches that are sent, and a million rows of the files. Deterministic. The certificate is that of
-    :func:`omnireco.plan`: see :mod:`omnireco._kernels.packing`.
+    :func:`omnireco.plan`.
 
     Examples
     --------
