@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Price", "plan"]
 
 SENT, NO_VALUE, NOT_CHOSEN, HELD_OUT, SWAPPED = "sent", "no value", "not chosen", "holdout", "exploration"
+_ROUNDING = 1e-12  # of a sum in float64: a smaller gap is none
 _MOST_IN_INT8 = 122  # constraints whose positions, beside the other reasons, an int8 holds
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -137,9 +138,10 @@ class Plan:
         n = len(self)
         people = np.unique(self.touches.touches.user[self.reason == 0]).size
         made = "" if self.touches.made_of == "given" else f" of {self.touches.made_of}"
+        gap = self.optimality_gap if self.optimality_gap > _ROUNDING else 0.0
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
-            f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g}"
+            f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {gap:.2g}"
             f"{'' if self.holdout is None else f', {self.holdout.share:.3g} held out'}"
             f"{'' if self.exploration is None else f', {self.exploration.swaps.share:.3g} explored'})"
         )
