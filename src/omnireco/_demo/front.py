@@ -227,7 +227,7 @@ def _worth(found: Findings, answers: float) -> list[str]:
 
 
 def _share(value: float, bound: float) -> str:
-    return "100 %" if bound <= 0 else f"{np.floor(10_000 * value / bound) / 100:.4g} %"
+    return "100 %" if bound <= 0 else f"{np.floor(10_000 * value / bound + 1e-6) / 100:.4g} %"
 
 
 def _task(comparison: Comparison) -> str:
