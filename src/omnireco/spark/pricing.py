@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 
 from omnireco._kernels.packing.people import Passed as Sums
-from omnireco._kernels.packing.people import newton_step, on_its_side
 
-__all__ = ["Sums", "descended", "more_for", "shares"]
+__all__ = ["ENOUGH", "PASSES", "Sums", "more_for", "shares"]
 
-_PASSES, _ENOUGH, _STILL = 25, 1e-6, 2
-_CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
-_SHORTEST = 0.02  # of a Newton step
-
-
-class Descent(NamedTuple):
-    """The prices found, the sums over the parts at them, and how many passes that took."""
-
-    price: np.ndarray
-    sums: Sums
-    passes: int
-
-
-def descended(
-    run: Callable[[np.ndarray, float], Sums],
-    limit: np.ndarray,
-    least: np.ndarray,
-    price: np.ndarray,
-    band: float,
-) -> Descent:
-    """Return prices that make the dual nearly as low as it gets, by damped Newton steps.
-
-    ``run(price, band)`` sums height, use and bend over all parts; each call is one job of the cluster.
-    """
-    now, count = run(price, band), 1
-    damping, still = 1e-3, 0
-    while count < _PASSES and still < _STILL and damping <= 1e3:
-        step = newton_step(now, price, limit, least, damping)
-        length, better = 1.0, None
-        while better is None and count < _PASSES and length > _SHORTEST:
-            trial = on_its_side(price, price + length * step, limit, least, now.used)
-            if (trial == price).all():
-                return Descent(price, now, count)
-            found = run(trial, band)
-            count += 1
-            if found.height < now.height:
-                better = found
-            else:
-                length *= 0.3
-        if better is None:
-            damping *= 30.0
-            still += 1 if damping > 1.0 else 0
-            continue
-        still = still + 1 if now.height - better.height <= _ENOUGH * abs(now.height) else 0
-        damping = max(damping * 0.3, 1e-6) if length == 1.0 else min(damping * 5.0, 1e3)
-        if length == 1.0 and better.crowd > _CROWD * limit.size:
-            band *= 0.7
-        price, now = trial, better
-    return Descent(price, now, count)
+PASSES, ENOUGH = 25, 1e-6  # each pass is one job of the cluster
 
 
 def shares(wanted: np.ndarray, limit: np.ndarray, people: np.ndarray, whole: np.ndarray) -> np.ndarray:

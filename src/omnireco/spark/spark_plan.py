@@ -12,7 +12,7 @@ import numpy as np
 from omnireco._core.checks import check_integer, count_of
 from omnireco._kernels.packing.bounds import meant
 from omnireco._kernels.packing.large import MOST_SHARED
-from omnireco._kernels.packing.people import newton_prices
+from omnireco._kernels.packing.people import descended, newton_prices
 from omnireco._kernels.packing.problem import TOLERANCE
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, InfeasibleError, ParameterError
@@ -21,7 +21,7 @@ from omnireco.planning.plan import Price
 from omnireco.planning.rules import Constraint
 from omnireco.planning.rules.offers import OneOffer
 from omnireco.spark.blocks import Row, Words, block_of, height_of, packed, taken_of, touches_of, unpacked
-from omnireco.spark.pricing import Sums, descended, more_for, shares
+from omnireco.spark.pricing import ENOUGH, PASSES, Sums, more_for, shares
 from omnireco.spark.shipping import columns_of, fetched, private, renamed, spark_frame
 from omnireco.spark.touches import message_columns
 
@@ -374,7 +374,12 @@ def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPla
         first = _first_prices(parts, limit, least)
         band = (_WIDE if first is None else _NARROW) * mean
         start = np.zeros(limit.size) if first is None else first
-        done = descended(lambda price, width: _summed(parts, price, width)[0], limit, least, start, band)
+        done = descended(
+            lambda price, width: _summed(parts, price, width)[0],
+            *(limit, least, start, band),
+            passes=PASSES,
+            enough=ENOUGH,
+        )
         price, passes = meant(done.price, limit, np.maximum(least, 0.0)), done.passes
     else:
         price, passes = np.zeros(0), 0

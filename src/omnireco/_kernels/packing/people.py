@@ -18,13 +18,13 @@ from omnireco._kernels.packing.person_loops import person_loop
 from omnireco._kernels.packing.problem import Floats, Integers
 
 __all__ = [
+    "Descent",
     "Own",
     "Passed",
     "People",
+    "descended",
     "entries_of",
     "newton_prices",
-    "newton_step",
-    "on_its_side",
     "pass_over",
     "sample_of",
     "stretches",
@@ -39,6 +39,7 @@ _ENOUGH = (
 )  # a fall of the bound, as a share of itself, that ends the search on the sample, and on everybody
 _WIDE, _NARROW = 0.5, 0.05  # bands to begin with, in mean values: from nothing, and from prices that are known
 _CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
+_SHORTEST = 0.02  # of a Newton step
 
 
 class Own(NamedTuple):
@@ -179,32 +180,57 @@ def newton_prices(
     band = (_WIDE if start is None else _NARROW) * float(
         np.abs(people.value[:: max(1, people.value.size // 100_000)]).mean()
     )
-    bend = np.zeros((limit.size, limit.size))
     if share < 1.0 and start is None:
-        price, band, bend = _descend(few, limit * share, least * share, price, band, _PASSES[0], _ENOUGH[0], threads)
-    price, _, bend = _descend(people, limit, least, price, band, _PASSES[1 if share < 1.0 else 0], _ENOUGH[1], threads)
-    return price, bend
+        some, floor = limit * share, least * share
+        found = descended(
+            lambda at, width: pass_over(few, at, some, floor, width, threads),
+            *(some, floor, price, band),
+            passes=_PASSES[0],
+            enough=_ENOUGH[0],
+        )
+        price, band = found.price, found.band
+    found = descended(
+        lambda at, width: pass_over(people, at, limit, least, width, threads),
+        *(limit, least, price, band),
+        passes=_PASSES[1 if share < 1.0 else 0],
+        enough=_ENOUGH[1],
+    )
+    return found.price, found.now.bend
 
 
-def _descend(
-    people: People,
+class Descent(NamedTuple):
+    """The prices found, what people do at them, the band in which that was summed, and how many passes it took."""
+
+    price: Floats
+    now: Passed
+    band: float
+    passes: int
+
+
+def descended(
+    run: Callable[[Floats, float], Passed],
     limit: Floats,
     least: Floats,
     price: Floats,
     band: float,
+    *,
     passes: int,
     enough: float,
-    threads: int | None,
-) -> tuple[Floats, float, Floats]:
-    """Return lower prices, the band in which they were found, and the bend, by damped Newton steps."""
-    now = pass_over(people, price, limit, least, band, threads)
+) -> Descent:
+    """Return prices that make L nearly as low as it gets, by damped Newton steps.
+
+    ``run(price, band)`` is a pass over everybody: here, or in the parts of a cluster.
+    """
+    now = run(price, band)
     damping, still, count = 1e-3, 0, 1
     while count < passes and still < 2:
-        step = newton_step(now, price, limit, least, damping)
+        step = _newton_step(now, price, limit, least, damping)
         length, better = 1.0, None
-        while better is None and count < passes and length > 0.02:
-            trial = on_its_side(price, price + length * step, limit, least, now.used)
-            found = pass_over(people, trial, limit, least, band, threads)
+        while better is None and count < passes and length > _SHORTEST:
+            trial = _on_its_side(price, price + length * step, limit, least, now.used)
+            if (trial == price).all():
+                return Descent(price, now, band, count)
+            found = run(trial, band)
             count += 1
             if found.height < now.height:
                 better = found
@@ -221,10 +247,10 @@ def _descend(
         if length == 1.0 and better.crowd > _CROWD * limit.size:
             band *= 0.7
         price, now = trial, better
-    return price, band, now.bend
+    return Descent(price, now, band, count)
 
 
-def newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
+def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
     """Return the step of the rows that are free to move."""
     up, down = limit - now.used, least - now.used  # slopes of L above and below a price of 0
     slope = np.where(
@@ -242,7 +268,7 @@ def newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, dampin
     return step
 
 
-def on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
+def _on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
     """Return the trial with each price on its side of 0; from 0 it leaves where its row asks it."""
     side = np.where(price != 0, np.sign(price), np.where(used > limit, 1.0, np.where(used < least, -1.0, 0.0)))
     return np.where(side > 0, np.maximum(trial, 0.0), np.where(side < 0, np.minimum(trial, 0.0), 0.0))
