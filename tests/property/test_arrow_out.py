@@ -27,6 +27,10 @@ def values():
     }
 
 
+def version_of(package):
+    return tuple(map(int, package.__version__.split(".")[:2]))
+
+
 NAMES = ["log", "messages", "lists", "no lists", "report", "card", "audience"]
 
 
@@ -45,6 +49,8 @@ def test_libraries_read_the_frame(values, name):
     assert table.column_names == list(frame.columns)
     assert rows(table.to_pandas()) == rows(frame)
     polars = pytest.importorskip("polars")
+    if version_of(polars) < (1, 3):
+        pytest.skip("this polars makes no frame of an Arrow stream")
     assert rows(polars.DataFrame(value).to_pandas()) == rows(frame)
 
 
@@ -93,6 +99,10 @@ FORMS = {
     "Tokyo": lambda c: c.cast(pa.timestamp("us", "Asia/Tokyo")) if pa.types.is_timestamp(c.type) else c,
     "chunks": lambda c: pa.chunked_array([c.combine_chunks()[:1], c.combine_chunks()[1:1], c.combine_chunks()[1:]]),
 }
+
+
+if version_of(pa) < (19, 0):
+    del FORMS["string_view"]  # the reader of pyarrow itself ends the process
 
 
 @pytest.mark.parametrize("form", FORMS)
