@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from omnireco._core.checks import check_mapping
+from omnireco._core.checks import check_kind, check_mapping
 from omnireco.adapters.outbound import DECISION
 from omnireco.adapters.people import withdrawn_channel
 from omnireco.adapters.quick import (
@@ -64,6 +64,7 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     CloudEvents 1.0, cloudevents.io. Decisions that :func:`~omnireco.adapters.to_cloudevents` wrote are ignored: what
     was decided has not happened yet.
     """
+    check_kind(channel, str, "channel", "channel='web'")
     named: dict[str, str | None] = {OWN: None, **check_mapping(types, "types", "{'com.shop.viewed': 'view'}")}
     out = Collector()
     envelopes = read_records(records, _WANTED, _quick(out, named, channel))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from omnireco._core.checks import check_mapping
+from omnireco._core.checks import check_kind, check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import plain_words, stated_consents, withdrawn_channel
 from omnireco.adapters.quick import (
@@ -142,6 +142,7 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     opt-out or a spam complaint. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an
     order and is ignored. One pass of Python over the records.
     """
+    check_kind(channel, str, "channel", "channel='web'")
     named = EVENTS | {
         str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'Product Viewed': 'view'}").items()
     }
