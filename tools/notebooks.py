@@ -48,14 +48,15 @@ def _noise(output, script: Path) -> bool:
         return not output["text"]
     if output.get("name") != "stderr":
         return False
-    if "TqdmWarning" in output["text"] or all(_of_java(line) for line in output["text"].splitlines()):
+    if "TqdmWarning" in output["text"] or all(_harmless(line) for line in output["text"].splitlines()):
         return True
     raise SystemExit(f"{script.name} warns:\n{output['text']}")
 
 
-def _of_java(line: str) -> bool:
-    """Return whether a line is what Spark's Java says when it starts, before it can be told to be silent."""
+def _harmless(line: str) -> bool:
+    """Return whether a line is what Java says when Spark starts, before it can be told to be silent, or our compiler."""
     said = (
+        "omnireco: compiling",
         "Using Spark's default log4j",
         "Setting default log",
         "Setting Spark log",
