@@ -54,7 +54,7 @@ def _noise(output, script: Path) -> bool:
 
 
 def _harmless(line: str) -> bool:
-    """Return whether a line is what Java says when Spark starts, before it can be told to be silent, or our compiler."""
+    """Return whether a line is what Java says when Spark starts, or what omnireco says of compiling."""
     said = (
         "omnireco: compiling",
         "Using Spark's default log4j",
