@@ -65,7 +65,7 @@ def test_duckdb_and_ibis_read_the_frame(values, name):
     assert found.column_names == list(frame.columns)
     assert rows(found.to_pandas()) == rows(frame)
     ibis = pytest.importorskip("ibis", reason="Ibis is not installed")
-    assert ibis.memtable(pa.table(recs)).count().execute() == len(frame)
+    assert ibis.memtable(pa.table(recs)).count().to_pyarrow().as_py() == len(frame)
 
 
 @pytest.mark.parametrize("name", NAMES)
