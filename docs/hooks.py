@@ -26,8 +26,10 @@ _FROM_A_FOLDER = """if (location.protocol === "file:") {
 }
 """
 _WORDLESS = re.compile(r"–\s*<div class=\"doc-md-description\">\s*</div>")
-_ROOMS = ("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation")
-_ROOMS += ("files", "live")
+_ROOMS = (
+    *("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation"),
+    *("files", "live"),
+)
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -31,15 +31,10 @@ LAWS = (
     "about what they have bought before. Purchases, coupons and paper mail are as recorded."
 )
 
-_VIEWED, _OTHERS, _CARTED = (
-    3,
-    2,
-    0.3,
-)  # items of the basket viewed before a trip, other items viewed, share put in a cart
-_PRECEDED, _ALONE = (
-    0.6,
-    0.8,
-)  # share of trips with a session before them; sessions a week without a trip: of the keenest
+_VIEWED, _OTHERS = 3, 2  # items of the basket viewed before a trip, and other items
+_CARTED = 0.3  # share of the former that is put into a cart
+_PRECEDED = 0.6  # share of trips with a session before them, of the keenest
+_ALONE = 0.8  # sessions a week without a trip, of the keenest
 _RATE = {EMAIL: 0.03, PUSH: 0.06}  # chance of an answer of an average person to a message read at once
 _FRESH = {EMAIL: 8.0, PUSH: 2.0}  # hours after which the chance has fallen to a third
 _WEEKS, _PER_WEEK = 26, 0.5

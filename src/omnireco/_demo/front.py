@@ -20,12 +20,15 @@ from omnireco.plotting import results
 if TYPE_CHECKING:
     import pandas as pd
 
+    from omnireco.data.catalog import Catalog
+
 __all__ = [
     "PLAIN",
     "how_good",
     "in_one_sentence",
     "mean_of",
     "spread",
+    "task_of",
     "when",
     "write_channels",
     "write_front",
@@ -68,7 +71,7 @@ def write_front(page: Page, found: Findings) -> None:
     week = found.week
     if week is None:
         page.warning(str(found.no_plan))
-        page.points([f"{_task(c)} {in_one_sentence(c)}" for c in found.comparisons])
+        page.points([f"{task_of(c)} {in_one_sentence(c)}" for c in found.comparisons])
         return
     plan = week.plan
     answers = float(np.nansum(plan.to_frame()["probability"]))
@@ -76,7 +79,7 @@ def write_front(page: Page, found: Findings) -> None:
         f"In the seven days from {week.start}, write to {counted(week.n_people, 'person', 'people')}, "
         f"at most twice each, on {' and '.join(week.channels)}:"
     )
-    page.table(*_whom(found))
+    page.table(*_whom(week, found.inputs.catalog))
     page.cards(
         {
             "messages": f"{len(plan):,}",
@@ -86,7 +89,7 @@ def write_front(page: Page, found: Findings) -> None:
         }
     )
     page.heading("What it is worth, and how sure that is")
-    page.points([*_worth(found, answers), *[f"{_task(c)} {in_one_sentence(c)}" for c in found.comparisons]])
+    page.points([*_worth(found, answers), *[f"{task_of(c)} {in_one_sentence(c)}" for c in found.comparisons]])
     if found.inputs.simulated:
         page.warning("Before you use a number from this page:", found.inputs.simulated, found.inputs.made_up)
     elif found.inputs.made_up:
@@ -187,14 +190,12 @@ def write_channels(page: Page, inputs: Inputs) -> None:
 # parts ----------------------------------------------------------------------------------------------
 
 
-def _whom(found: Findings) -> tuple[pd.DataFrame, dict[str, Format]]:
+def _whom(week: Week, catalog: Catalog | None) -> tuple[pd.DataFrame, dict[str, Format]]:
     """Return the groups of the week, and how to write their numbers."""
-    if found.week is None:
-        raise AssertionError("a report without a plan has no groups")
-    catalog, names = found.inputs.catalog, {}
+    names = {}
     if catalog is not None and "name" in (items := catalog.to_frame()):
         names = dict(zip(items["item_id"], items["name"].fillna(items["item_id"]), strict=True))
-    table = groups(found.week.plan, names)
+    table = groups(week.plan, names)
     table["answers expected"] = [
         f"{row.answers:,.0f} ({row.low:,.0f} to {row.high:,.0f})" for row in table.itertuples(index=False)
     ]
@@ -230,7 +231,7 @@ def _share(value: float, bound: float) -> str:
     return "100 %" if bound <= 0 else f"{np.floor(10_000 * value / bound + 1e-6) / 100:.4g} %"
 
 
-def _task(comparison: Comparison) -> str:
+def task_of(comparison: Comparison) -> str:
     return "All items:" if comparison.task.key == "all" else "Items new to the person:"
 
 
@@ -244,8 +245,7 @@ def when(population: np.ndarray) -> str:
 
 
 def spread(hours: Hours) -> str:
-    share = float((hours.favourite == int(np.argmax(hours.population))).mean())
-    distinct = len(np.unique(hours.favourite))
+    share, distinct = hours.peak_share, len(np.unique(hours.favourite))
     return f"It is the best hour for {share:.0%} of people; the best hours of all people cover {distinct} of 168."
 
 

@@ -146,9 +146,10 @@ def _comparison_in_words(comparison: Comparison) -> str:
 def _hours_in_words(hours: Hours | None) -> str:
     if hours is None:
         return ""
-    share = float((hours.favourite == int(hours.population.argmax())).mean())
     known = "" if hours.assumed is None else f"; answers to {hours.channel} are not known, {hours.assumed:.0%} assumed"
-    return f"The peak of all people, {_hour(hours.population)}, is the best hour of {share:.0%} of them{known}."
+    return (
+        f"The peak of all people, {_hour(hours.population)}, is the best hour of {hours.peak_share:.0%} of them{known}."
+    )
 
 
 def _hour(curve: np.ndarray) -> str:

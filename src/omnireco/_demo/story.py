@@ -14,6 +14,7 @@ from omnireco._demo.front import (
     in_one_sentence,
     mean_of,
     spread,
+    task_of,
     when,
     write_channels,
     write_front,
@@ -233,14 +234,10 @@ def _settings(found: Findings) -> pd.DataFrame:
     """Return one row per family and one column per task."""
     import pandas as pd
 
-    columns = {_task(c).rstrip(":"): {family: x.label for family, x in c.chosen.items()} for c in found.comparisons}
+    columns = {task_of(c).rstrip(":"): {family: x.label for family, x in c.chosen.items()} for c in found.comparisons}
     table = pd.DataFrame(columns)
     table.insert(0, "model", table.index)
     return table
-
-
-def _task(comparison: Comparison) -> str:
-    return "All items:" if comparison.task.key == "all" else "Items new to the person:"
 
 
 def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format]]:

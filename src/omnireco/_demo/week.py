@@ -52,6 +52,11 @@ class Hours:
     channel: str
     assumed: float | None
 
+    @property
+    def peak_share(self) -> float:
+        """Return the share of people whose own best hour is that of all people together."""
+        return float((self.favourite == int(self.population.argmax())).mean())
+
 
 @dataclass(frozen=True, slots=True)
 class Week:

@@ -28,6 +28,15 @@ def most_events(u0: int, u1: int, start: Any, user: Any, past: Any) -> int:
 
 
 @compiled
+def scratch(longest: int, n_rules: int) -> Any:
+    """Return room for the rows of one person, as :func:`person_rows` writes them, from ``keys`` to ``last``."""
+    keys, times, who = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
+    low, high = np.empty((n_rules, longest), np.int64), np.empty((n_rules, longest), np.int64)
+    limit, size = np.empty(n_rules * longest, np.float64), np.empty(n_rules * longest, np.int64)
+    return keys, times, who, low, high, limit, size, np.empty(n_rules, np.int64)
+
+
+@compiled
 def events_of(
     r: int,
     u: int,
@@ -159,11 +168,8 @@ def hash_people_loop(
     person: Any,
 ) -> None:
     """Add to the hashes of touches those of their rows, which know their touches; and to those of people."""
-    longest = most_events(u0, u1, start, user, past)
-    keys, times, who = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
-    low, high = np.empty((which.size, longest), np.int64), np.empty((which.size, longest), np.int64)
-    limit, size = np.empty(which.size * longest, np.float64), np.empty(which.size * longest, np.int64)
-    last, known = np.empty(which.size, np.int64), np.empty(which.size * longest, np.uint64)
+    keys, times, who, low, high, limit, size, last = scratch(most_events(u0, u1, start, user, past), which.size)
+    known = np.empty(limit.size, np.uint64)
     for p in range(u0, u1):
         a0, n, u = start[p], start[p + 1] - start[p], user[p]
         rows = person_rows(
@@ -207,11 +213,7 @@ def size_loop(
     n_rows: Any,
 ) -> None:
     """Count the rows of people, and in how many rows each touch is."""
-    longest = most_events(u0, u1, start, user, past)
-    keys, times, who = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
-    low, high = np.empty((which.size, longest), np.int64), np.empty((which.size, longest), np.int64)
-    limit, size = np.empty(which.size * longest, np.float64), np.empty(which.size * longest, np.int64)
-    last = np.empty(which.size, np.int64)
+    keys, times, who, low, high, limit, size, last = scratch(most_events(u0, u1, start, user, past), which.size)
     for p in range(u0, u1):
         a0, n, u = start[p], start[p + 1] - start[p], user[p]
         n_rows[p] = person_rows(
@@ -243,11 +245,7 @@ def rows_loop(
     out_limit: Any,
 ) -> None:
     """Write the rows of each touch, their limits, and of each touch its longest row that no two touches fit into."""
-    longest = most_events(u0, u1, start, user, past)
-    keys, times, who = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
-    low, high = np.empty((which.size, longest), np.int64), np.empty((which.size, longest), np.int64)
-    limit, size = np.empty(which.size * longest, np.float64), np.empty(which.size * longest, np.int64)
-    last = np.empty(which.size, np.int64)
+    keys, times, who, low, high, limit, size, last = scratch(most_events(u0, u1, start, user, past), which.size)
     for p in range(u0, u1):
         a0, n, u = start[p], start[p + 1] - start[p], user[p]
         rows = person_rows(
@@ -301,12 +299,9 @@ def explain_people_loop(
     held out.
     """
     ones = weight.shape[0] == 0
-    longest = most_events(u0, u1, start, user, past)
-    keys, times, who = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
-    low, high = np.empty((which.size, longest), np.int64), np.empty((which.size, longest), np.int64)
-    limit, size = np.empty(which.size * longest, np.float64), np.empty(which.size * longest, np.int64)
-    last, price = np.empty(which.size, np.int64), np.empty(which.size * longest, np.float64)
-    got, left, top = np.empty(which.size * longest, np.float64), np.empty(longest, np.float64), np.empty(longest + 1)
+    keys, times, who, low, high, limit, size, last = scratch(most_events(u0, u1, start, user, past), which.size)
+    price, got = np.empty(limit.size, np.float64), np.empty(limit.size, np.float64)
+    left, top = np.empty(keys.size, np.float64), np.empty(keys.size + 1)
     for p in range(u0, u1):
         a0, n, u = start[p], start[p + 1] - start[p], user[p]
         rows = person_rows(
