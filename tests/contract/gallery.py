@@ -298,6 +298,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.5)
     ),
+    "off-policy compared": lambda: off_policy(
+        om.causal.LoggedDecisions(np.arange(2000) % 3, np.full(2000, 0.5)), np.full(2000, 0.5), against=np.tile([0.4, 0.6], 1000)
+    ),
     "experiment": lambda: _experiment(),
     "uplift model": lambda: _uplift(),
     "effects": lambda: _uplift().group_effects("zone"),
