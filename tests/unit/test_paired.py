@@ -178,7 +178,7 @@ def test_a_difference_about_few_people_is_refused():
         ({"a": [0.5, 0.5], "b": [0.5, 0.5]}, "against holds 2 policies"),
         ({}, "against holds 0 policies"),
         ({"new": [0.5, 0.5]}, "against and policy both hold 'new'"),
-        ([0.5], "'against' must have one number per decision"),
+        ([0.5], "'other' must have one number per decision"),
         ([0.5, 1.5], "must be probabilities"),
         ([0.5, np.nan], "missing or not finite"),
         (np.eye(2), "actions="),
@@ -221,7 +221,7 @@ def test_lists_of_two_policies_are_compared():
     alone = [off_policy_slates(logged, policy, least_effective=1).table["value"] for policy in (one, two)]
     assert np.allclose(found["difference"][:2], alone[0] - alone[1])
     verdict = off_policy_slates(logged, one, against=two, least_effective=1).verdict
-    assert "target against against: better, +0.0" in verdict
+    assert "target against other: better, +0.0" in verdict
 
 
 @pytest.mark.parametrize(

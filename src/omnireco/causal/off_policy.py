@@ -229,8 +229,8 @@ def off_policy(
         Refuse a policy whose weights are about fewer people: its value would be what these few did. Without
         ``people`` every decision counts as one.
     against : str, array-like, or mapping of str to array-like, optional
-        Compare with this policy: the name of one in ``policy``, or the probabilities of another. The difference is
-        paired, from the same rows, so what both policies share cancels.
+        Compare with this policy: the name of one in ``policy``, or the probabilities of another (called ``other``, or
+        by its name in a mapping of one). The difference is paired, from the same rows: what both share cancels.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def with_reference(policy: Any, against: Any) -> tuple[dict[Any, Any], Any]:
                 "probabilities of another policy: against={'now': probabilities}."
             )
         return policies, against
-    given = dict(against) if isinstance(against, Mapping) else {"against": against}
+    given = dict(against) if isinstance(against, Mapping) else {"other": against}
     if len(given) != 1:
         raise ParameterError(
             f"against holds {len(given)} policies, and all are compared with one: against={{'now': probabilities}}."

@@ -174,7 +174,7 @@ def off_policy_slates(
     k = check_integer(k, "k", low=1)
     asked = {"target": (policy, predicted, expected)}
     if against is not None:
-        asked["against"] = _reference(against, predicted is not None)
+        asked["other"] = _reference(against, predicted is not None)
     sides = {name: _side(logged, rewards, given, name) for name, given in asked.items()}
     check_enough(n_people, k, "off_policy_slates")
     size = np.bincount(cluster, minlength=n_people).astype(np.float64)
@@ -210,15 +210,15 @@ def off_policy_slates(
     table, diagnostics = check_frames(rows, checks)
     if against is None:
         return OffPolicy(table, diagnostics, base, n, n_people, confidence)
-    differ = sides["target"][1] != sides["against"][1]
+    differ = sides["target"][1] != sides["other"][1]
     why = no_difference(differ, cluster, k)
     apart_rows = []
     for name, estimator in zip(table["policy"], table["estimator"], strict=True):
-        pair = [earned.get((side, estimator)) for side in (name, "against")]
+        pair = [earned.get((side, estimator)) for side in (name, "other")]
         apart_rows.append((np.nan,) * 3 if why or None in pair else _apart(pair, confidence))
     table[list(DIFFERENCES)] = np.array(apart_rows)
     diagnostics["differing"], diagnostics["no_difference"] = [float(differ.mean()), 0.0], [why, ""]
-    return OffPolicy(table, diagnostics, base, n, n_people, confidence, against="against")
+    return OffPolicy(table, diagnostics, base, n, n_people, confidence, against="other")
 
 
 def _apart(pair: Any, confidence: float) -> tuple[float, float, float]:
