@@ -444,7 +444,7 @@ week[columns].head(4).round({"position": 2, "probability": 2})
 
 
 # %%
-of = worth.set_index(["device", "policy"])[of_difference]
+of = worth.set_index(["device", "policy"])[["difference", "difference_low", "difference_high"]]
 at_eight = hours[hours["against"] == "20:00 local for all"].set_index("device")[["gain", "low", "high"]]
 hated_less = over_people(shares["with likes and dislikes"] - shares["plays and finishes"])
 decisions = {

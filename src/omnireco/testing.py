@@ -528,7 +528,13 @@ def finds_similar_items_among_eligible_ones(estimator: Estimator, data: Any) -> 
     _require(not (everything.codes == np.arange(n_items)[:, None]).any(), f"{law}: an item is similar to itself.")
     mask = stream(0, "testing/similar").random(n_items) < 0.5
     kept = _filtered(everything, mask[None, :].repeat(n_items, axis=0))
-    for how in ({"eligible": mask}, {"eligible": asked[mask]}, {"exclude": asked[~mask]}, {"exclude": ~mask}):
+    ways: list[dict[str, Any]] = [
+        {"eligible": mask},
+        {"eligible": asked[mask]},
+        {"exclude": asked[~mask]},
+        {"exclude": ~mask},
+    ]
+    for how in ways:
         _require_same(model.similar_items(asked, k=n_items, **how), kept, law, "Pass eligible to the kernel.")
     label = np.arange(n_items) % 2
     grouped = model.similar_items(asked, k=n_items, eligible=(label, {0: mask, 1: ~mask}))
@@ -536,10 +542,11 @@ def finds_similar_items_among_eligible_ones(estimator: Estimator, data: Any) -> 
     _require_same(grouped, kept, f"{law} (per group)", "Pass eligible to the kernel.")
     few = model.similar_items(asked, k=3, threads=1)
     _require_same(few, model.similar_items(asked, k=3, threads=3), f"{law} (threads)", "Give each row one thread.")
-    strange = _strange_id(model.items)
+    strange: Any = [_strange_id(model.items)]
     for parameter in ("eligible", "exclude"):
+        rules: dict[str, Any] = {parameter: strange}
         try:
-            model.similar_items(asked, k=1, **{parameter: [strange]})
+            model.similar_items(asked, k=1, **rules)
         except UnknownIdError:
             continue
         raise AssertionError(f"{law}: {parameter}= with an unknown item must raise UnknownIdError.")
