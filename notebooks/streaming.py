@@ -346,7 +346,7 @@ for against, row in reminding.items():
     print(f"per film, by value rather than {other}: {row.effect:+.3f} ({row.low:+.3f} to {row.high:+.3f})")
 print(f"share reminded: {policy[:, 1].mean():.0%}")
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
-plotting.return_calibration(returns, ax=axes[0])
+plotting.return_calibration(returns, title="{} (SIMULATED)", ax=axes[0])
 for yes, name in ((True, "remind"), (False, "leave alone")):
     rows = found[found["nudge"] == yes]
     color = colors[0] if yes else "#a9b4bd"
@@ -366,7 +366,7 @@ found[["item_id", "position", "device", "visits", "returns", "value", "nudge"]].
 
 # %%
 report = om.evaluation.channel_report(past, completes="finish", starts=["play", "watch"], window="7D")
-plotting.channel_journeys(report)
+plotting.channel_journeys(report, title="{} (SIMULATED)")
 plt.show()
 report.crossings.round(2)
 
@@ -429,7 +429,7 @@ axes[0].set_xticks(range(0, 24, 3))
 axes[0].set(xlabel="local hour", ylabel="reminders", title="The plan by local hour (SIMULATED)")
 axes[0].legend(frameon=False)
 possible = touches.to_frame().groupby("user_id")[["item_id", "channel"]].nunique().sum(axis=1)
-plotting.person_week(plan, possible.idxmax(), ax=axes[1])
+plotting.person_week(plan, possible.idxmax(), title="{} (SIMULATED)", ax=axes[1])
 plt.show()
 columns = ["item_id", "position", "device", "channel", "send_at_local", "creative_id", "probability"]
 week[columns].head(4).round({"position": 2, "probability": 2})
