@@ -333,6 +333,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "feedback": lambda: om.choices.Feedback(list("abab"), np.eye(4, 2), np.ones(4), features=[[1.0], [2.0]], weights=np.ones(4)),
     "shops": lambda: _shops(),
     "nearby": lambda: _near(),
+    "distance decay": lambda: om.data.DistanceDecay(6.1, 5.0, 7.5, 320, 120, 14),
     "amounts": lambda: _amounts(),
     "stock": lambda: _pieces(),
     "offers": lambda: _offers(),

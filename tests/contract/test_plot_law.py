@@ -19,7 +19,11 @@ verbs = importlib.util.module_from_spec(_SPEC)
 sys.modules["verbs"] = verbs  # its dataclasses look for it
 _SPEC.loader.exec_module(verbs)
 
-PLOTS = {name: thing for name, thing in verbs.names().items() if getattr(thing, "__module__", "").startswith(plotting.__name__)}  # fmt: skip
+PLOTS = {
+    name: thing
+    for name, thing in verbs.names().items()
+    if getattr(thing, "__module__", "").startswith("omnireco.plotting")
+}
 
 
 @pytest.fixture(autouse=True)
