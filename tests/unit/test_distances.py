@@ -71,7 +71,9 @@ def test_distance_without_an_effect_is_refused():
     assert refused >= 37  # 97.5 % of such worlds
     near, rng = nearby(0)
     away = visits_of(near, rng, -4.0)  # people go to the farther one
-    with pytest.raises(ParameterError, match=r"no effect of distance is shown: visits change by -.* Leave decay"):
+    with pytest.raises(
+        ParameterError, match=r"no effect of distance is shown: visits change by -.* Leave decay_km= out, or give more"
+    ):
         near.decay(away)
 
 

@@ -124,7 +124,7 @@ def decay_of(
     if not slope - z * error > 0:
         raise ParameterError(
             f"{where}: no effect of distance is shown: visits change by {slope:+.3f} +- {z * error:.3f} in log-odds "
-            f"per km nearer, over {count_of(len(counts), 'person', 'people')}. Leave decay_km= out, or take more visits."
+            f"per km nearer, over {count_of(len(counts), 'person', 'people')}. Leave decay_km= out, or give more."
         )
     return DistanceDecay(
         1 / slope,
