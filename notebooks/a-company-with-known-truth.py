@@ -45,7 +45,7 @@ taste = taste.rename_axis("user_id").reset_index().melt("user_id", var_name="ite
 lists["knows every taste"] = om.Recommendations.from_frame(taste).head(10)
 
 report = om.evaluate(lists, later.events.select(events=["purchase"]), k=10)
-plotting.comparison(report, "ndcg")
+plotting.comparison(report, "ndcg", title="{} (simulated)")
 plt.show()
 
 # %% [markdown]
@@ -68,8 +68,8 @@ gap.loc[gap["metric"] == "ndcg", ["model", "difference", "low", "high", "n_users
 # %%
 profile = om.timing.ActivityProfile().fit(om.Dataset(past.events, audience=past.audience))  # without the messages
 fig, (left, right) = plt.subplots(1, 2, figsize=(13, 3))
-plotting.week(profile.population, title="Learned", ax=left)
-plotting.week(world.truth.hours.mean(axis=0), title="True", ax=right)
+plotting.week(profile.population, title="Learned (simulated)", ax=left)
+plotting.week(world.truth.hours.mean(axis=0), title="True (simulated)", ax=right)
 plt.show()
 
 # %% [markdown]
@@ -158,5 +158,5 @@ pd.Series(
 # depend on them. How much they are worth to you is an experiment to run, not a number to copy.
 
 # %%
-plotting.plan_per_hour(plan, week["send_at_local"].dt.hour.to_numpy())
+plotting.plan_per_hour(plan, week["send_at_local"].dt.hour.to_numpy(), title="{} (simulated)")
 plt.show()

@@ -113,8 +113,8 @@ before = om.evaluation.channel_report(log, completes="purchase", starts=["messag
 both = {"ids apart": before, "one base": report}
 completed = pd.DataFrame({which: one.journeys.set_index("started_on")["rate"] for which, one in both.items()})
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
-plotting.channel_combinations(report, top=6, ax=axes[0])
-plotting.channel_journeys(report, ax=axes[1])
+plotting.channel_combinations(report, top=6, title="{} (SIMULATED)", ax=axes[0])
+plotting.channel_journeys(report, title="{} (SIMULATED)", ax=axes[1])
 plt.show()
 completed.dropna().round(3)
 
@@ -290,7 +290,7 @@ plan = om.plan(touches, constraints=limits)
 doubled_budget = om.Budget("whatsapp_template", cost=0.09, total=200.0)
 doubled = plan.with_limit(doubled_budget)
 fig, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
-plotting.what_if(doubled, ax=ax)
+plotting.what_if(doubled, title="{} (SIMULATED)", ax=ax)
 plt.show()
 print(plan.prices[["constraint", "used", "limit", "price"]].round(2).to_string(index=False))
 

@@ -515,6 +515,43 @@ def leaves_out_what_is_not_eligible(estimator: Estimator, data: Any) -> None:
     _require_same(recs, kept, f"{law} (per group)", "Pass eligible to the kernel.")
 
 
+def finds_similar_items_among_eligible_ones(estimator: Estimator, data: Any) -> None:
+    """Similar items obey ``eligible``, ``exclude`` and ``threads`` as lists do; a model without any says so."""
+    world, law = _World.of(data), "finds_similar_items_among_eligible_ones"
+    model = estimator.fit(world.data)
+    n_items, asked = len(model.items), model.items.ids
+    try:
+        everything = model.similar_items(asked, k=n_items)
+    except ParameterError as error:
+        _require("has no item similarities" in str(error), f"{law}: {error}")
+        return
+    _require(not (everything.codes == np.arange(n_items)[:, None]).any(), f"{law}: an item is similar to itself.")
+    mask = stream(0, "testing/similar").random(n_items) < 0.5
+    kept = _filtered(everything, mask[None, :].repeat(n_items, axis=0))
+    ways: list[dict[str, Any]] = [
+        {"eligible": mask},
+        {"eligible": asked[mask]},
+        {"exclude": asked[~mask]},
+        {"exclude": ~mask},
+    ]
+    for how in ways:
+        _require_same(model.similar_items(asked, k=n_items, **how), kept, law, "Pass eligible to the kernel.")
+    label = np.arange(n_items) % 2
+    grouped = model.similar_items(asked, k=n_items, eligible=(label, {0: mask, 1: ~mask}))
+    kept = _filtered(everything, np.where(label[:, None] == 0, mask[None, :], ~mask[None, :]))
+    _require_same(grouped, kept, f"{law} (per group)", "Pass eligible to the kernel.")
+    few = model.similar_items(asked, k=3, threads=1)
+    _require_same(few, model.similar_items(asked, k=3, threads=3), f"{law} (threads)", "Give each row one thread.")
+    strange: Any = [_strange_id(model.items)]
+    for parameter in ("eligible", "exclude"):
+        rules: dict[str, Any] = {parameter: strange}
+        try:
+            model.similar_items(asked, k=1, **rules)
+        except UnknownIdError:
+            continue
+        raise AssertionError(f"{law}: {parameter}= with an unknown item must raise UnknownIdError.")
+
+
 def ignores_threads(estimator: Estimator, data: Any) -> None:
     """The number of threads changes no byte, neither of fit nor of recommend."""
     world = _World.of(data)
@@ -703,6 +740,7 @@ MODEL_LAWS: tuple[Callable[[Estimator, Any], None], ...] = (
     forgets_the_names_of_ids,
     leaves_out_what_was_seen,
     leaves_out_what_is_not_eligible,
+    finds_similar_items_among_eligible_ones,
     ignores_threads,
     changes_no_input,
     refuses_unknown_items,

@@ -298,6 +298,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.5)
     ),
+    "off-policy compared": lambda: off_policy(
+        om.causal.LoggedDecisions(np.arange(2000) % 3, np.full(2000, 0.5)), np.full(2000, 0.5), against=np.tile([0.4, 0.6], 1000)
+    ),
     "experiment": lambda: _experiment(),
     "uplift model": lambda: _uplift(),
     "effects": lambda: _uplift().group_effects("zone"),
@@ -330,6 +333,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "feedback": lambda: om.choices.Feedback(list("abab"), np.eye(4, 2), np.ones(4), features=[[1.0], [2.0]], weights=np.ones(4)),
     "shops": lambda: _shops(),
     "nearby": lambda: _near(),
+    "distance decay": lambda: om.data.DistanceDecay(6.1, 5.0, 7.5, 320, 120, 14),
     "amounts": lambda: _amounts(),
     "stock": lambda: _pieces(),
     "offers": lambda: _offers(),

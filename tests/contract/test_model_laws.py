@@ -10,6 +10,7 @@ import omnireco as om
 from omnireco import files as io
 from omnireco._core import compute as _compute
 from omnireco._core.contract import Estimator
+from omnireco._kernels.topk.exact import select
 from omnireco.data import Interactions, Vocabulary, Weights
 from omnireco.errors import NotFittedError
 from omnireco.models import base
@@ -279,6 +280,14 @@ class ForgetsEligible(Broken):
         return super()._rank(histories, k=k, exclude=exclude, eligible=None, threads=threads)
 
 
+class FindsWhatIsNotSold(Broken):
+    __slots__ = ()
+
+    def _similar(self, codes, *, k, eligible, threads):
+        itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(self.items)))
+        return select(np.tile(self.popularity, (codes.size, 1)), k=k, exclude=itself)
+
+
 class PadsWithItemZero(Broken):
     __slots__ = ()
 
@@ -324,6 +333,7 @@ class Breaks:
     [
         (ShowsSeen, "ranks_by_score_then_code"),
         (ForgetsEligible, "leaves_out_what_is_not_eligible"),
+        (FindsWhatIsNotSold, "finds_similar_items_among_eligible_ones"),
         (PadsWithItemZero, "ranks_by_score_then_code"),
         (LooksAtTheBatch, "answers_one_by_one_as_in_a_batch"),
         (ScoresOtherwise, "scores_what_it_ranks_by"),

@@ -57,9 +57,10 @@ class Page(HTMLParser):
 
 
 def long_numbers(text):
-    """Return numbers with a decimal point and more than six digits that say something."""
+    """Return numbers of more than six digits behind and before a point, and instants with fractions of seconds."""
     found = re.findall(r"(?<![\w.\-:])-?\d[\d,]*\.\d+(?![\w.])", text)
-    return [one for one in found if len(re.sub(r"\D", "", one).lstrip("0")) > 6]
+    found = [one for one in found if len(re.sub(r"\D", "", one).lstrip("0")) > 6]
+    return found + re.findall(r"\d\d:\d\d:\d\d\.\d+", text)  # an instant with fractions of a second
 
 
 def wrongs(html):
@@ -76,6 +77,18 @@ def test_every_value_in_every_state(name):
     assert page.text.strip()
     assert "omnireco" in " ".join(page.classes).split() or "<table" not in html
     assert html.count("<tr>") <= 80
+
+
+def test_the_end_of_a_log_has_no_fractions_of_a_second():
+    """Everything is known until just after the last event, a microsecond later."""
+    log = om.EventLog.from_frame(
+        pd.DataFrame(
+            {"user_id": [1], "item_id": "tea", "channel": "web", "event": "view", "timestamp": "2025-05-01 09:00:30Z"}
+        )
+    )
+    for value in (log, om.Dataset(log)):
+        assert wrongs(value._repr_html_()) == []
+    assert "known until 2025-05-01T09:00:30+00:00" in repr(om.Dataset(log))
 
 
 @pytest.mark.parametrize("name", [one for one in verbs.RECEIVERS if one != "ItemIndex"])  # no value: a search index
@@ -185,4 +198,5 @@ def test_the_law_sees_what_is_wrong():
     assert wrongs("<p>0.12345678</p>") == ["0.12345678"]
     assert wrongs("<table><tr><td>nan</td></tr></table>") == ["nan"]
     assert wrongs("<p><b>x</p>") != []
-    assert wrongs("<p>from 2025-05-01T09:00:00.000001+00:00, 0.0001234 and 1,234.5</p>") == []
+    assert wrongs("<p>from 2025-05-01T09:00:00.000001+00:00</p>") == ["09:00:00.000001"]
+    assert wrongs("<p>from 2025-05-01T09:00:00+00:00, 0.0001234 and 1,234.5</p>") == []

@@ -121,6 +121,7 @@ CODED = frozenset(
         "HoldoutReport",
         "Funnel",
         "Displacement",
+        "DistanceDecay",
         "ContactEffects",
         "Attribution",
         "Links",
@@ -426,6 +427,19 @@ def _homes(w: SimpleNamespace) -> pd.DataFrame:
     return pd.DataFrame({"user_id": w.ids, "latitude": [52.0, 48.0, np.nan], "longitude": [13.0, 11.0, np.nan]})
 
 
+def _many_homes() -> pd.DataFrame:
+    n = 40
+    places = {"latitude": np.linspace(49.5, 50.9, n), "longitude": 12.5}
+    return pd.DataFrame({"user_id": [f"{MARKER}-home {i}" for i in range(n)], **places})
+
+
+def _visits() -> pd.DataFrame:
+    """All but four go to the nearer shop."""
+    stores = np.where(np.arange(40) < 20, "s", "n")
+    stores[[3, 9, 30, 36]] = ["n", "n", "s", "s"]
+    return pd.DataFrame({"user_id": _many_homes()["user_id"], "store_id": stores})
+
+
 def _shops() -> Any:
     frame = pd.DataFrame({"store_id": ["n", "s"], "timezone": "Europe/Berlin", "latitude": [52.5, 48.1]})
     return om.data.Shops.from_frame(frame.assign(longitude=[13.4, 11.6]), hours={"n": {"daily": "09:00-20:00"}})
@@ -547,7 +561,8 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "FairReach": lambda w: om.planning.FairReach("age_group", least=0.5),
     "InStock": lambda w: om.planning.InStock(om.data.StockLevels.from_frame(_stock(w))),
     "LegalHours": lambda w: om.planning.LegalHours({"FR": {"mon-fri": "10:00-20:00"}}),
-    "Nearby": lambda w: _shops().near(_homes(w), k=2),
+    "Nearby": lambda w: _shops().near(_many_homes(), k=2),
+    "DistanceDecay": lambda w: _shops().near(_many_homes(), k=2).decay(_visits(), least_people=5),
     "NotDisliked": lambda w: om.planning.NotDisliked(w.log, events="view"),
     "OfferAudit": lambda w: om.planning.consistency(_ledger(w), _shown(w)),
     "OfferLedger": _ledger,
@@ -1014,6 +1029,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Between.low": lambda w: 1.0,
     "Between.high": lambda w: 2.0,
     "Between.at.share": lambda w: 0.5,
+    "visits": lambda w: _visits(),
     "off_policy.policy": lambda w: np.full(200, 0.5),
     "temperature": lambda w: 1.0,
     "timing": lambda w: w.send_time,

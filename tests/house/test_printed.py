@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("Channels", "Send", "Plan", "Measure", "Run it")
+GROUPS = ("Data", "Recommend", "Channels", "Send", "Plan", "Measure", "Run it")
 PRINTED = re.compile(r"^```python\n(?:(?!```).*\n)*```\n\n```text\n((?:(?!```).*\n)*)```", re.MULTILINE)
 BARE = {
     r"\(?(?:True|False|None)(?:, (?:True|False|None))*\)?": "a bare True: print what it means, assert it in a test",

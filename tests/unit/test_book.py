@@ -175,3 +175,19 @@ def test_a_decay_of_nothing_leaves_only_the_shop_next_door():
     tea["send_at"] = pd.Timestamp("2025-06-01 09:00", tz="UTC")
     found = om.planning.Candidates.from_frame(tea).with_shops(nearby, decay_km=5e-324)
     assert found.to_frame()[["store_id", "value"]].values.tolist() == [["a", 2.0], ["b", 0.0]]
+
+
+def test_a_lift_may_differ_by_segment():
+    """Each segment's touches get their own offers; joined, one plan keeps one offer per person."""
+    at = pd.to_datetime("2025-06-01 09:00", utc=True)
+
+    def touches(users, lift):
+        rows = {"user_id": users, "item_id": "tea", "channel": "push", "value": 2.0, "probability": 0.2, "send_at": at}
+        offers = pd.DataFrame({"offer_id": ["none", "cake"], "lift": [1.0, lift], "reward_cost": [0.0, 0.5]})
+        found = om.planning.Candidates.from_frame(pd.DataFrame(rows))
+        return found.with_offers(om.planning.Offers.from_frame(offers))
+
+    both = om.planning.Candidates.concat([touches([1, 2], 1.02), touches([3, 4], 2.0)])
+    sent = om.plan(both, constraints=[om.planning.OneOffer()]).to_frame().set_index("user_id")
+    assert sent["offer_id"].to_dict() == {1: "none", 2: "none", 3: "cake", 4: "cake"}
+    assert sent["value"].to_dict() == pytest.approx({1: 2.0, 2: 2.0, 3: 3.8, 4: 3.8})

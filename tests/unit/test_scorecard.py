@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.evaluation import scorecard
 from omnireco.evaluation.cards.measures import GUIDE
+from omnireco.evaluation.cards.periods import GROWING
 
 DAY = pd.Timestamp("2025-05-01", tz="UTC")
 
@@ -292,3 +293,42 @@ def test_a_compared_card_equals_a_card_of_then(world):
 def test_wrong_questions(world, how, error, words):
     with pytest.raises(error, match=words):
         scorecard(world.dataset(), **how)
+
+
+def test_two_periods_of_one_length_are_compared(world):
+    earlier, later = (later for _, later in world.dataset().rolling(horizon="21D", n=2))
+    table = scorecard(later, compare=earlier).table.set_index(["key", "channel"])
+    then = scorecard(earlier).table.set_index(["key", "channel"])["value"]
+    assert table.loc[("fresh", "web"), "before"] == pytest.approx(then["fresh", "web"])
+    assert table.loc[("fresh", "web"), "trend"] in ("better", "worse", "same")
+
+
+def test_periods_of_unequal_length_have_no_trend_of_what_grows(world):
+    """In 80 days more people have five events than in 20, and that is no decline."""
+    past, later = world.dataset().split("2025-03-27")
+    with pytest.warns(DataWarning, match=r"days long and compare= 80: measures that grow .* equal length"):
+        card = scorecard(later, compare=past)
+    told = card.table[card.table["trend"] != ""]
+    assert not set(told["key"]) & set(GROWING)
+    assert "pressure" in set(told["key"])  # messages a week can be compared
+    assert card.table.loc[card.table["key"] == "fresh", "before"].notna().any()
+
+
+def test_periods_that_overlap_are_refused(world):
+    data = world.dataset()
+    one, other = data.split("2025-02-03").later, data.split("2025-01-20", horizon="30D").later
+    with pytest.raises(ParameterError, match=r"compare= shares 16 of its 30 days with the data"):
+        scorecard(one, compare=other)
+
+
+def test_other_people_are_no_earlier_state(world):
+    data = world.dataset()
+    earlier, later = (later for _, later in data.rolling(horizon="21D", n=2))
+    frame = world.events.assign(user_id=world.events["user_id"] + 1_000_000)
+    strangers = om.Dataset(om.EventLog.from_frame(frame)).before(earlier.end)
+    with pytest.raises(ParameterError, match=r"people in compare= none is in the data"):
+        scorecard(later, compare=strangers)
+    half = world.events["user_id"] % 4 > 0
+    mixed = pd.concat([frame[half], world.events[~half]])
+    with pytest.warns(DataWarning, match=r"only \d+% of the people on the smaller side are in both"):
+        scorecard(data, compare=om.Dataset(om.EventLog.from_frame(mixed)).before(earlier.end))

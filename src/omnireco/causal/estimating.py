@@ -20,6 +20,7 @@ __all__ = [
     "clustered_error",
     "ends",
     "estimated",
+    "grown_by_bias",
     "mediation_gap",
     "ratios",
 ]
@@ -226,10 +227,15 @@ def estimated(
 def allow_for_clipping(clipped: Estimated, whole: Estimated, confidence: float) -> None:
     """Let intervals grow by the bias that clipped weights may have: their difference to those of whole weights."""
     for name, value in clipped.value.items():
-        error = _error(clipped.influence[name])
-        bias = abs(value - whole.value[name]) + DOUBTS * _error(clipped.influence[name] - whole.influence[name])
-        if error > 0:
-            clipped.grows[name] = clipped.grows.get(name, 1.0) * allowance(bias / error, confidence)
+        apart = clipped.influence[name] - whole.influence[name]
+        grown = grown_by_bias(value - whole.value[name], clipped.influence[name], apart, confidence)
+        clipped.grows[name] = clipped.grows.get(name, 1.0) * grown
+
+
+def grown_by_bias(bias: float, influence: np.ndarray, apart: np.ndarray, confidence: float) -> float:
+    """Return the factor on a half-width that allows for a bias, which is itself known up to ``apart``'s error."""
+    error = _error(influence)
+    return allowance((abs(bias) + DOUBTS * _error(apart)) / error, confidence) if error > 0 else 1.0
 
 
 def _error(influence: np.ndarray) -> float:

@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.checks import check_integer, check_number, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
-from omnireco._core.small import Number, Whole
+from omnireco._core.small import Number, Text, Whole
 from omnireco._kernels.log.order import distinct
-from omnireco.causal.arrays import matrix, vector
+from omnireco.causal.arrays import matrix
+from omnireco.causal.asked import (
+    chances,
+    check_actions,
+    group_of_actions,
+    grouped_weights,
+    modelled,
+    wanted_estimators,
+    without_support,
+)
 from omnireco.causal.estimating import (
     ESTIMATORS,
-    NEED_MODEL,
     PREFERRED,
     Estimated,
     Target,
@@ -30,6 +38,7 @@ from omnireco.causal.estimating import (
     mediation_gap,
 )
 from omnireco.causal.logged import LoggedDecisions, logged_decisions
+from omnireco.causal.paired import DIFFERENCES, Side, differences, sentence, with_reference
 from omnireco.data.parts import Frame
 from omnireco.errors import DataWarning, EmptyError, ParameterError
 from omnireco.timing.machines import left_out
@@ -50,7 +59,6 @@ __all__ = [
     "warn_of_weights",
 ]
 
-_MOST_ACTIONS = 10_000
 _TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")
 _CHECKS = (
     *(
@@ -77,14 +85,17 @@ class OffPolicy:
         ``policy estimator value low high lift lift_low lift_high``: the mean reward per decision, and its difference
         to what the logging policy earned on the same rows. Values are NaN where they are refused; ``dm`` never has an
         interval, because its error is bias, which no resampling sees. Nor has any estimator where all rewards are
-        equal or one person carries all the weight.
+        equal or one person carries all the weight. With ``against=`` also ``difference difference_low
+        difference_high``: the value less that of the policy compared with, from the same rows.
     diagnostics : pandas.DataFrame
         One row per policy: ``effective`` (sample size after weighting), ``mean_weight`` with its standard error (1
         when the propensities are right), ``largest_weight``, ``clipped`` (share of the weight cut off by ``clip``),
         ``without_support`` (expected share of the policy's choices that the log never makes; NaN when unknown),
         ``refused`` (why there is no value, or an empty string); ``switch_at`` and ``shrink_at``, the hyper-parameters
         chosen for ``switch_dr`` and ``dros`` (infinite: as ``dr``; NaN where not asked for), and ``mips_gap``, the
-        difference of ``mips`` and ``ips`` in standard errors (beyond 3, ``mips`` is refused).
+        difference of ``mips`` and ``ips`` in standard errors (beyond 3, ``mips`` is refused). With ``against=`` also
+        ``differing``, the share of decisions that the two policies weigh differently, and ``no_difference``, why there
+        is none, or an empty string.
     logged : float
         Mean reward of the log.
     rows, people : int
@@ -93,6 +104,8 @@ class OffPolicy:
         Confidence of the intervals, between 0 and 1, such as 0.95.
     n_machine : int
         Bot opens, which are left out; 0 where the rewards were numbers.
+    against : str
+        The policy that the others are compared with; empty where only the log is.
     """
 
     table: pd.DataFrame
@@ -102,6 +115,7 @@ class OffPolicy:
     people: int
     confidence: float
     n_machine: int = 0
+    against: str = ""
 
     parts: ClassVar[Parts] = {
         "table": Frame(("policy", "estimator"), ("value", "lift", "lift_low", "lift_high")),
@@ -109,6 +123,7 @@ class OffPolicy:
         "logged": Number(endless=True, missing=True),
         **{name: Whole() for name in ("rows", "people", "n_machine")},
         "confidence": Number(0.0, 1.0),
+        "against": Text(),
     }
 
     def __repr__(self) -> str:
@@ -127,16 +142,18 @@ class OffPolicy:
     @property
     def verdict(self) -> str:
         """Verdict per policy, in words, a line each."""
-        lines = []
+        lines, compared = [], []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
         for check in self.diagnostics.to_dict("records"):
             policy = check["policy"]
+            mine = [row for row in rows if row["policy"] == policy]
+            found = min(mine, key=lambda row: PREFERRED.index(row["estimator"]))
+            if self.against and str(policy) != self.against:
+                why = check["no_difference"] and f"{policy} against {self.against}: no difference. "
+                compared.append(why + check["no_difference"] or sentence(found, self.against, check["differing"]))
             if check["refused"]:
                 lines.append(f"{policy}: no value. {check['refused']}")
                 continue
-            found = min(
-                (row for row in rows if row["policy"] == policy), key=lambda row: PREFERRED.index(row["estimator"])
-            )
             if found["estimator"] == "dm":
                 lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue
@@ -145,7 +162,7 @@ class OffPolicy:
                 lines[-1] += " mips has no value: actions of one group earn differently, so groups= loses an effect."
             if _implausible(check["mean_weight"], check["mean_weight_se"]):
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
-        return "\n".join(lines)
+        return "\n".join([*lines, *compared])
 
     def _sentence(self, row: dict[str, Any], effective: float) -> str:
         """Return what a value means, beside what was logged."""
@@ -180,6 +197,7 @@ def off_policy(
     confidence: float = 0.95,
     groups: Any = None,
     k: int = 5,
+    against: Any = None,
 ) -> OffPolicy:
     """Estimate what other policies would have earned on a log, or refuse.
 
@@ -210,6 +228,9 @@ def off_policy(
     k : int
         Refuse a policy whose weights are about fewer people: its value would be what these few did. Without
         ``people`` every decision counts as one.
+    against : str, array-like, or mapping of str to array-like, optional
+        Compare with this policy: the name of one in ``policy``, or the probabilities of another (called ``other``, or
+        by its name in a mapping of one). The difference is paired, from the same rows: what both share cancels.
 
     Returns
     -------
@@ -218,8 +239,8 @@ def off_policy(
     Raises
     ------
     ParameterError
-        When shapes disagree, a probability lies outside its range, rows of a policy do not sum to 1, or an estimator
-        lacks its input. Nothing is guessed: a missing propensity is an error.
+        When shapes disagree, a probability lies outside its range, rows of a policy do not sum to 1, an estimator
+        lacks its input, or ``against`` names no policy. Nothing is guessed: a missing propensity is an error.
     EmptyError
         When there is no decision, or all are about fewer than ``k`` people.
 
@@ -252,6 +273,11 @@ def off_policy(
     ``weighted_ips`` and ``weighted_dr`` average the estimates of several loggers by their precision
     (``LoggedDecisions(..., by_logger=, logger=)``); ``logged.balanced()`` with any other estimator treats the loggers
     as one mixture, which is usually better.
+
+    ``against=``: the jackknife of the difference, with each person's influences on both values subtracted, and so the
+    difference of the two values with an interval that is narrower than that of two separate logs where the policies
+    often choose alike. Its bias by clipping or shrinking is measured on the difference. Fewer than ``k`` people about
+    whom the two differ are refused.
 
     A policy that was learned on these very rows is overestimated. Learn it on earlier ones.
 
@@ -292,8 +318,9 @@ def off_policy(
         confidence=confidence,
         groups=groups,
         k=k,
+        against=against,
     )
-    warn_of_weights(found.diagnostics.itertuples(index=False, name=None), "off_policy")
+    warn_of_weights(found.diagnostics[list(_CHECKS)].itertuples(index=False, name=None), "off_policy")
     return found
 
 
@@ -308,11 +335,14 @@ def valued(
     confidence: float = 0.95,
     groups: Any = None,
     k: int = 5,
+    against: Any = None,
 ) -> OffPolicy:
     """Return what :func:`off_policy` returns, of weights that need not average 1."""
+    decisions = logged_decisions(logged, "off_policy")
+    policies, reference = (policy, None) if against is None else with_reference(policy, against)
     judged = judge(
-        logged_decisions(logged, "off_policy"),
-        policy,
+        decisions,
+        policies,
         predicted,
         estimators,
         groups,
@@ -324,14 +354,19 @@ def valued(
     )
     rows = [_row(name, estimator, one, confidence) for name, one, _ in judged.found for estimator in judged.wanted]
     table, diagnostics = check_frames(rows, [check for _, _, check in judged.found])
+    if reference is not None:
+        apart, checks = differences(judged.sides, reference, judged.wanted, decisions, confidence, k)
+        table[list(DIFFERENCES)] = np.array(apart)
+        diagnostics["differing"], diagnostics["no_difference"] = zip(*checks, strict=True)
     return OffPolicy(
         table,
         diagnostics,
-        logged=float(judged.decisions.rewards.mean()),
-        rows=len(judged.decisions),
-        people=judged.decisions.clusters[1],
+        logged=float(decisions.rewards.mean()),
+        rows=len(decisions),
+        people=decisions.clusters[1],
         confidence=confidence,
-        n_machine=judged.decisions.n_machine,
+        n_machine=decisions.n_machine,
+        against="" if reference is None else str(reference),
     )
 
 
@@ -341,6 +376,7 @@ class Judged(NamedTuple):
     decisions: LoggedDecisions
     wanted: tuple[str, ...]
     found: list[tuple[str, Estimated, tuple[Any, ...]]]
+    sides: list[Side]
 
 
 def judge(
@@ -370,18 +406,19 @@ def judge(
     if len({str(name) for name in policies}) < len(policies):
         raise ParameterError("policy: two policies have one name, as a text and as a number. Give each its own.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
-    _check_actions(chosen, model)
-    group = None if groups is None else _groups(groups, decisions)
-    wanted = _estimators(estimators, model is not None, group is not None, decisions.logger is not None)
+    check_actions(chosen, model)
+    group = None if groups is None else group_of_actions(groups, decisions)
+    wanted = wanted_estimators(estimators, model is not None, group is not None, decisions.logger is not None)
     cluster, n_people = decisions.clusters
     k = check_integer(k, "k", low=1)
     found: list[tuple[str, Estimated, tuple[Any, ...]]] = []
+    sides = []
     for name, given in policies.items():
         title = f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy"
-        share, every = _chances(given, title, n, chosen)
+        share, every = chances(given, title, n, chosen)
         weight = share / decisions.propensity
         used = weight if clip is None else np.minimum(weight, clip)
-        target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
+        target = Target(used, grouped_weights(group, every, decisions), *modelled(model, every, chosen))
         _, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
         refused = refusal(_effective(weight), least_effective) or too_few(weight, cluster, k)
         rest = (wanted, decisions.rewards, cluster, decisions.logger)
@@ -400,12 +437,13 @@ def judge(
                 one.value[estimator] = np.nan
         check = (
             name, _effective(weight), weight.mean(), clustered_error(weight, cluster, n_people), weight.max(),
-            float(1 - used.sum() / weight.sum()) if weight.any() else 0.0, _without_support(every, chosen), refused,
+            float(1 - used.sum() / weight.sum()) if weight.any() else 0.0, without_support(every, chosen), refused,
             one.at.get("switch_dr", np.nan), one.at.get("dros", np.nan), gap,
         )  # fmt: skip
         found.append((name, one, check))
+        sides.append(Side(name, target, weight, one))
     check_enough(n_people, k, where)
-    return Judged(decisions, wanted, found)
+    return Judged(decisions, wanted, found, sides)
 
 
 def _row(name: str, estimator: str, one: Estimated, confidence: float) -> tuple[Any, ...]:
@@ -448,49 +486,6 @@ def _effective(weight: np.ndarray) -> float:
     return float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
 
 
-def _modelled(
-    model: np.ndarray | None, every: np.ndarray | None, chosen: np.ndarray | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return what a model predicts of a policy and of the logged action."""
-    if model is None or chosen is None:
-        return None, None
-    if every is None:
-        raise ParameterError(
-            f"dm, dr and sndr need the policy's probability of every action: pass policy as ({len(model)}, n_actions)."
-        )
-    if every.shape != model.shape:
-        raise ParameterError(f"policy has the shape {every.shape} and predicted {model.shape}: they must agree.")
-    return (every * model).sum(axis=1), model[np.arange(len(model)), chosen]
-
-
-def _groups(given: Any, decisions: LoggedDecisions) -> np.ndarray:
-    """Return the group of every action, as an indicator (n_actions, n_groups)."""
-    if decisions.distribution is None:
-        raise ParameterError(
-            "groups= needs the logging policy's probability of every action: LoggedDecisions(..., distribution=)."
-        )
-    codes, total = check_numbers(given, "groups"), decisions.distribution.shape[1]
-    if codes.shape != (total,) or (codes != np.floor(codes)).any() or codes.min(initial=0) < 0:
-        raise ParameterError(f"groups must be {total:,} integers from 0, one per action. Got the shape {codes.shape}.")
-    if codes.max(initial=0) >= total:
-        raise ParameterError(f"groups holds {int(codes.max())}: number the groups from 0 without gaps.")
-    return np.eye(total)[codes.astype(np.int64)]
-
-
-def _grouped(group: np.ndarray | None, every: np.ndarray | None, decisions: LoggedDecisions) -> np.ndarray | None:
-    """Return the importance weights over groups, sum_g pi(a) / sum_g p(a) for the group g of the logged action."""
-    if group is None:
-        return None
-    if every is None or every.shape != decisions.distribution.shape:
-        raise ParameterError(
-            "mips needs the policy's probability of every action: pass policy with the shape "
-            f"{decisions.distribution.shape}."
-        )
-    rows, which = np.arange(len(decisions)), group.argmax(axis=1)[decisions.actions]
-    weight: np.ndarray = (every @ group)[rows, which] / (decisions.distribution @ group)[rows, which]
-    return weight
-
-
 def refusal(effective: float, least: float) -> str:
     """Return why a policy gets no value, or an empty string."""
     if effective >= least:
@@ -518,67 +513,3 @@ def too_few(weight: np.ndarray, cluster: np.ndarray, k: int) -> str:
         f"Only decisions about fewer than k={k} people count for it, so its value would be theirs. Choose a policy "
         "nearer to the logged one."
     )
-
-
-def _without_support(every: np.ndarray | None, chosen: np.ndarray | None) -> float:
-    """Return the policy's expected share of choices of actions that the log never made; NaN when unknown."""
-    if every is None or chosen is None:
-        return float("nan")
-    never = np.bincount(chosen, minlength=every.shape[1]) == 0
-    return float(every[:, never].sum(axis=1).mean())
-
-
-def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the probability of the logged choice (n,), and of every action where it was given."""
-    array = check_numbers(given, name)
-    if array.ndim == 1:
-        share, every = vector(array, name, n), None
-    else:
-        every = matrix(array, name, n)
-        if chosen is None:
-            raise ParameterError(
-                f"{name} has a column per action, so actions= must say which was logged: "
-                "LoggedDecisions(..., actions=)."
-            )
-        if chosen.max(initial=0) >= every.shape[1]:
-            raise ParameterError(f"actions holds {int(chosen.max())}, and {name} has {every.shape[1]} columns.")
-        off = np.abs(every.sum(axis=1) - 1) > 1e-6
-        if off.any():
-            raise ParameterError(f"{name}: {int(off.sum()):,} rows do not sum to 1. Normalise over allowed actions.")
-        share = every[np.arange(n), chosen]
-    lowest, highest = (share, share) if every is None else (every, every)
-    if lowest.min() < 0 or highest.max() > 1 + 1e-9:
-        raise ParameterError(f"{name} holds numbers outside [0, 1]: it must be probabilities.")
-    return share, every
-
-
-def _check_actions(chosen: np.ndarray | None, model: np.ndarray | None) -> None:
-    if model is None:
-        return
-    if chosen is None:
-        raise ParameterError(
-            "predicted has a column per action, so actions= must say which was logged: LoggedDecisions(..., actions=)."
-        )
-    if chosen.max(initial=0) >= model.shape[1]:
-        raise ParameterError(f"actions holds {int(chosen.max())}, and predicted has {model.shape[1]} columns.")
-
-
-def _estimators(given: Iterable[str] | None, has_model: bool, has_groups: bool, has_loggers: bool) -> tuple[str, ...]:
-    if given is None:
-        usual = tuple(name for name in ESTIMATORS[:5] if has_model or name not in NEED_MODEL)
-        return (*usual, "mips") if has_groups else usual
-    names = tuple(dict.fromkeys(check_names(given, "estimators")))
-    if not names:
-        raise ParameterError("estimators is empty. Leave it out, or write estimators=['snips'].")
-    for name in names:
-        if not isinstance(name, str) or name not in ESTIMATORS:
-            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
-        if name in NEED_MODEL and not has_model:
-            raise ParameterError(f"{name} needs predicted=, the rewards that a model predicts (cross_fitted_rewards).")
-        if name == "mips" and not has_groups:
-            raise ParameterError("mips needs groups=, a group per action.")
-        if name.startswith("weighted") and not has_loggers:
-            raise ParameterError(
-                f"{name} needs the logging policies: LoggedDecisions(..., by_logger=probabilities, logger=codes)."
-            )
-    return names

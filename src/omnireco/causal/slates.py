@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from omnireco.causal.arrays import LEAST_CHANCE, matrix
 from omnireco.causal.estimating import carries_all, clustered_error, ends, ratios
 from omnireco.causal.logged import check_people
 from omnireco.causal.off_policy import OffPolicy, check_enough, check_frames, refusal, too_few, warn_of_weights
+from omnireco.causal.paired import DIFFERENCES, no_difference
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 
@@ -93,6 +94,7 @@ def off_policy_slates(
     least_effective: float = 1000,
     confidence: float = 0.95,
     k: int = 5,
+    against: Any = None,
 ) -> OffPolicy:
     """Estimate what another policy would have earned with its lists, or refuse.
 
@@ -117,6 +119,9 @@ def off_policy_slates(
         Confidence of the intervals, between 0 and 1, such as 0.95.
     k : int
         Refuse a policy whose weights are about fewer people, as in :func:`off_policy`.
+    against : array-like of shape (n, n_places), or dict, optional
+        Another policy to compare with, as in :func:`off_policy`. For ``cascade_dr`` a dict with the keys ``policy
+        predicted expected``, since what a place and all below it earn depends on the policy.
 
     Returns
     -------
@@ -160,17 +165,95 @@ def off_policy_slates(
         raise EmptyError("off_policy_slates: there is no list to learn from.")
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
-    target = matrix(policy, "policy", n)
-    _same(target, logged.rewards, "policy")
-    if target.min() < 0 or target.max() > 1 + 1e-9:
-        raise ParameterError("policy holds numbers outside [0, 1]: it must be probabilities.")
-    if (predicted is None) != (expected is None):
-        raise ParameterError("predicted= and expected= belong together: give both, or neither.")
     wanted = _wanted(estimators, predicted is not None)
     counts = np.ones(places) if place_weights is None else check_numbers(place_weights, "place_weights")
     if counts.shape != (places,) or not np.isfinite(counts).all():
         raise ParameterError(f"place_weights must be {places} finite numbers, one per place.")
     rewards = logged.rewards * counts
+    cluster, n_people = logged.clusters
+    k = check_integer(k, "k", low=1)
+    asked = {"target": (policy, predicted, expected)}
+    if against is not None:
+        asked["other"] = _reference(against, predicted is not None)
+    sides = {name: _side(logged, rewards, given, name) for name, given in asked.items()}
+    check_enough(n_people, k, "off_policy_slates")
+    size = np.bincount(cluster, minlength=n_people).astype(np.float64)
+    totals = np.bincount(cluster, weights=rewards.sum(axis=1), minlength=n_people)
+    base, base_influence = ratios([(totals, size)])
+    constant = np.ptp(rewards, axis=0).max() == 0  # nothing was seen that could tell how rewards vary
+    rows: list[tuple[Any, ...]] = []
+    checks: list[tuple[Any, ...]] = []
+    earned: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
+    for name, (values, whole) in sides.items():
+        apart = values["rips"] - values["sips"]
+        error = clustered_error(apart, cluster, n_people)
+        gap = float(apart.mean() / error) if error > 0 else 0.0
+        effective = float(whole.sum() ** 2 / max((whole**2).sum(), 1e-300))
+        refused = refusal(effective, least_effective) or too_few(whole, cluster, k)
+        for estimator in wanted:
+            contradicted = estimator in ("rips", "cascade_dr", "iips") and not carries_all(gap)
+            if refused or contradicted:
+                rows.append((name, estimator, *[np.nan] * 6))
+                continue
+            value, influence = ratios([(np.bincount(cluster, weights=values[estimator], minlength=n_people), size)])
+            if constant:
+                influence = np.full(n_people, np.nan)
+            earned[name, estimator] = (value, influence)
+            found = ends(value, influence, confidence)
+            lifted = ends(value - base, influence - base_influence, confidence)
+            rows.append((name, estimator, value, *found, value - base, *lifted))
+        mean_error = clustered_error(whole, cluster, n_people)
+        checks.append(
+            (name, effective, whole.mean(), mean_error, whole.max(), 0.0, np.nan, refused, np.nan, np.nan, gap)
+        )
+    warn_of_weights(checks, "off_policy_slates")
+    table, diagnostics = check_frames(rows, checks)
+    if against is None:
+        return OffPolicy(table, diagnostics, base, n, n_people, confidence)
+    differ = sides["target"][1] != sides["other"][1]
+    why = no_difference(differ, cluster, k)
+    apart_rows = []
+    for name, estimator in zip(table["policy"], table["estimator"], strict=True):
+        pair = [earned.get((side, estimator)) for side in (name, "other")]
+        apart_rows.append((np.nan,) * 3 if why or None in pair else _apart(pair, confidence))
+    table[list(DIFFERENCES)] = np.array(apart_rows)
+    diagnostics["differing"], diagnostics["no_difference"] = [float(differ.mean()), 0.0], [why, ""]
+    return OffPolicy(table, diagnostics, base, n, n_people, confidence, against="other")
+
+
+def _apart(pair: Any, confidence: float) -> tuple[float, float, float]:
+    """Return the difference of two estimates of one log, and its interval."""
+    (value, influence), (other, its) = pair
+    return (value - other, *ends(value - other, influence - its, confidence))
+
+
+def _reference(against: Any, has_model: bool) -> tuple[Any, Any, Any]:
+    """Return the policy to compare with, and what a model predicts under it."""
+    if not isinstance(against, Mapping):
+        if has_model:
+            raise ParameterError(
+                "against= needs a model of its own where predicted= is given: "
+                "against={'policy': probabilities, 'predicted': q, 'expected': v}."
+            )
+        return against, None, None
+    names = {"policy", "predicted", "expected"} if has_model else {"policy"}
+    if set(against) != names:
+        raise ParameterError(f"against must hold {', '.join(sorted(names))}. It has {count_of(len(against), 'key')}.")
+    return against["policy"], against.get("predicted"), against.get("expected")
+
+
+def _side(
+    logged: LoggedSlates, rewards: np.ndarray, given: tuple[Any, Any, Any], name: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the values of every list under one policy, by estimator, and the weights of the lists."""
+    policy, predicted, expected = given
+    n, label = len(logged), "policy" if name == "target" else "against"
+    target = matrix(policy, label, n)
+    _same(target, rewards, label)
+    if target.min() < 0 or target.max() > 1 + 1e-9:
+        raise ParameterError(f"{label} holds numbers outside [0, 1]: it must be probabilities.")
+    if (predicted is None) != (expected is None):
+        raise ParameterError("predicted= and expected= belong together: give both, or neither.")
     ratio = target / logged.propensity
     down = np.cumprod(ratio, axis=1)
     whole = down[:, -1]
@@ -185,36 +268,7 @@ def off_policy_slates(
         _same(v, rewards, "expected")
         above = np.column_stack([np.ones(n), down[:, :-1]])
         values["cascade_dr"] = (down * (rewards - q) + above * v).sum(axis=1)
-    cluster, n_people = logged.clusters
-    k = check_integer(k, "k", low=1)
-    check_enough(n_people, k, "off_policy_slates")
-    apart = values["rips"] - values["sips"]
-    error = clustered_error(apart, cluster, n_people)
-    gap = float(apart.mean() / error) if error > 0 else 0.0
-    effective = float(whole.sum() ** 2 / max((whole**2).sum(), 1e-300))
-    refused = refusal(effective, least_effective) or too_few(whole, cluster, k)
-    size = np.bincount(cluster, minlength=n_people).astype(np.float64)
-    earned = np.bincount(cluster, weights=rewards.sum(axis=1), minlength=n_people)
-    base, base_influence = ratios([(earned, size)])
-    rows: list[tuple[Any, ...]] = []
-    for estimator in wanted:
-        contradicted = estimator in ("rips", "cascade_dr", "iips") and not carries_all(gap)
-        if refused or contradicted:
-            rows.append(("target", estimator, *[np.nan] * 6))
-            continue
-        value, influence = ratios([(np.bincount(cluster, weights=values[estimator], minlength=n_people), size)])
-        if np.ptp(rewards, axis=0).max() == 0:  # nothing was seen that could tell how rewards vary
-            influence = np.full(n_people, np.nan)
-        found = ends(value, influence, confidence)
-        lifted = ends(value - base, influence - base_influence, confidence)
-        rows.append(("target", estimator, value, *found, value - base, *lifted))
-    check = (
-        "target", effective, whole.mean(), clustered_error(whole, cluster, n_people), whole.max(), 0.0, np.nan, refused,
-        np.nan, np.nan, gap,
-    )  # fmt: skip
-    warn_of_weights([check], "off_policy_slates")
-    table, checks = check_frames(rows, [check])
-    return OffPolicy(table, checks, base, n, n_people, confidence)
+    return values, whole
 
 
 def _same(array: np.ndarray, rewards: np.ndarray, name: str) -> None:

@@ -15,6 +15,7 @@ from omnireco.data.large.lazy import LazyEvents
 from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
 from omnireco.data.places.amounts import UserAmounts
+from omnireco.data.places.distances import DistanceDecay
 from omnireco.data.places.stock import StockLevels
 from omnireco.data.places.stores import Nearby, Shops
 from omnireco.data.recommendations import Recommendations
@@ -29,6 +30,7 @@ __all__ = [
     "Catalog",
     "Cut",
     "Dataset",
+    "DistanceDecay",
     "EventLog",
     "EventScan",
     "Holidays",

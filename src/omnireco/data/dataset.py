@@ -213,7 +213,7 @@ class Dataset:
             parts.append(f"{count_of(len(self.catalog), 'item')} in the catalogue")
         more = ("identities", "attributes", "asked", "creatives")
         parts += [name for name in more if getattr(self, name) is not None] + ["facts"] * bool(self.facts)
-        until = f", known until {self.end.isoformat()}" if self.end_us else ""
+        until = f", known until {self.end.isoformat(timespec='seconds')}" if self.end_us else ""
         return f"Dataset({', '.join(parts) or 'nothing'}{until})"
 
     _repr_html_ = shown_html

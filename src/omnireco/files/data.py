@@ -23,6 +23,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
 from omnireco.data.places.amounts import UserAmounts
+from omnireco.data.places.distances import DistanceDecay
 from omnireco.data.places.stock import StockLevels
 from omnireco.data.places.stores import Nearby, Shops
 from omnireco.data.resolving import ResolveReport
@@ -160,6 +161,7 @@ FORMS = (
     Form(StockLevels, "stock"),
     Form(Shops, "shops", check=_known_zones),
     Form(Nearby, "nearby"),
+    Form(DistanceDecay, "distance decay"),
     Form(
         ZonePosterior,
         "zone posterior",

@@ -76,7 +76,9 @@ class Event(NamedTuple):
     kind: str | None = None
 
     def __repr__(self) -> str:
-        return f"Event({self.event!r} on {self.channel!r}, {from_microseconds(self.at_us).isoformat()})"
+        return (
+            f"Event({self.event!r} on {self.channel!r}, {from_microseconds(self.at_us).isoformat(timespec='seconds')})"
+        )
 
     def order(self) -> tuple[Any, ...]:
         """Return what events of one person are ordered by: as the rows of an EventLog, then by their ids."""

@@ -83,8 +83,10 @@ class Model(ABC):
             codes[rows], scores[rows] = select(self._score(histories[rows], every), k=k, exclude=seen, eligible=some)
         return codes, scores
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (codes, scores), each (len(codes), k), of the eligible items most like some, themselves left out."""
         raise ParameterError(
             f"similar_items: a {type(self).__name__} has no item similarities. Fit ItemKNN, EASE or ALS on "
             "the same data and use that model."
@@ -235,7 +237,10 @@ class Model(ABC):
                 scores[warm] = self._score_past(past[warm], codes)
         return scores
 
-    def similar_items(self, items: Any, *, k: int) -> Recommendations:
+    @says_the_line("model.similar_items(['tea'], k=10)")
+    def similar_items(
+        self, items: Any, *, k: int, eligible: Any = None, exclude: Any = None, threads: int | None = None
+    ) -> Recommendations:
         """Return the items most like each of the given items.
 
         Parameters
@@ -244,15 +249,29 @@ class Model(ABC):
             The items that are asked about.
         k : int
             Items per list at most, 1 or more.
+        eligible, exclude : optional
+            What may be shown, and what must not, as in :meth:`recommend` (groups: one label per query item): what the
+            shop sells today. The items that are asked about need not be eligible.
+        threads : int, optional
+            All usable cores by default; never changes the result.
 
         Returns
         -------
         Recommendations
             Its ``users`` are the query items; an item is never similar to itself.
+
+        Raises
+        ------
+        UnknownIdError
+            When ``items``, ``eligible`` or ``exclude`` name items the model does not know.
+        ParameterError
+            When the model has no item similarities.
         """
         k = check_k(k)
+        usable_threads(threads)
         queries = distinct_codes(self.items, items)
-        codes, scores = self._similar(queries, k=k)
+        allowed = _Eligible.read(eligible, self.items, queries.size, exclude, "query items")
+        codes, scores = self._similar(queries, k=k, eligible=allowed.rows(slice(None)), threads=threads)
         return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     def similar_users(
@@ -677,15 +696,15 @@ class _Eligible:
     group: np.ndarray | None = None
 
     @classmethod
-    def read(cls, eligible: Any, items: Vocabulary, n_users: int, exclude: Any = None) -> _Eligible:
-        found = cls._read(eligible, items, n_users)
+    def read(cls, eligible: Any, items: Vocabulary, n_users: int, exclude: Any = None, of: str = "people") -> _Eligible:
+        found = cls._read(eligible, items, n_users, of)
         if exclude is None:
             return found
         shown_to = ~_item_mask(exclude, items, "exclude")
         return cls(shown_to if found.masks is None else found.masks & shown_to, found.group)
 
     @classmethod
-    def _read(cls, eligible: Any, items: Vocabulary, n_users: int) -> _Eligible:
+    def _read(cls, eligible: Any, items: Vocabulary, n_users: int, of: str) -> _Eligible:
         if eligible is None:
             return cls(None)
         if not (isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)):
@@ -693,13 +712,14 @@ class _Eligible:
         labels, options = _labels(eligible[0]), eligible[1]
         if len(labels) != n_users:
             raise ParameterError(
-                f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} rows of histories. "
-                "Give one per person, in the order of histories.users.ids."
+                f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} "
+                f"{of if of != 'people' else 'rows of histories'}. Give one each, in the order of "
+                f"{of if of != 'people' else 'histories.users.ids'}."
             )
         order = {label: code for code, label in enumerate(options)}
         if missing := sum(label not in order for label in labels):
             raise ParameterError(
-                f"eligible=(groups, options): {missing:,} of {len(labels):,} people have a group that options lacks. "
+                f"eligible=(groups, options): {missing:,} of {len(labels):,} {of} have a group that options lacks. "
                 "Add it with the items that group may see."
             )
         masks = [

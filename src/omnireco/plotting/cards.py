@@ -19,13 +19,15 @@ __all__ = ["backtest", "scorecard"]
 _WORSE = SERIES[3]
 
 
-def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
+def scorecard(card: Scorecard, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the shares of a scorecard, now and before; grey where they are not measured.
 
     Parameters
     ----------
     card : Scorecard
         Made by :func:`omnireco.evaluation.scorecard`.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -49,10 +51,10 @@ def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(place, names)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    return _finished(ax, "Scorecard: bars now, marks before")
+    return _finished(ax, title, "Scorecard: bars now, marks before")
 
 
-def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = None) -> Axes:
+def backtest(result: Backtest, *, metric: str | None = None, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the paired differences of a backtest to its baseline, with intervals.
 
     Parameters
@@ -61,6 +63,8 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
         Made by :func:`omnireco.backtest`.
     metric : str, optional
         By default the first.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -79,10 +83,10 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
     ax.errorbar(middle, place, xerr=np.stack([middle - low, high - middle]), fmt="o", color=ACCENT, capsize=3)
     ax.axvline(0, color=SOFT, linewidth=1)
     ax.set_yticks(place, table["model"])
-    return _finished(ax, f"{chosen}: difference to {result.baseline}, over {result.n_cuts} cuts")
+    return _finished(ax, title, f"{chosen}: difference to {result.baseline}, over {result.n_cuts} cuts")
 
 
-def _finished(ax: Axes, title: str) -> Axes:
+def _finished(ax: Axes, title: str | None, own: str) -> Axes:
     """Remove what carries no information, and write the title."""
-    title_of(clean(ax, left=False), title)
+    title_of(clean(ax, left=False), title, own)
     return ax

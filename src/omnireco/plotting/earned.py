@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["credit", "first_use", "funnel_steps", "holdout_effects", "return_calibration"]
 
 
-def credit(report: Attribution, *, title: str = "Credit by model (not causation)", ax: Axes | None = None) -> Axes:
+def credit(report: Attribution, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how much credit each model gives to each channel, with intervals.
 
     Parameters
     ----------
     report : Attribution
         Made by :func:`omnireco.causal.attribution`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -51,19 +51,19 @@ def credit(report: Attribution, *, title: str = "Credit by model (not causation)
     ax.set_yticks(place, names)
     ax.set_xlabel("conversions")
     ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    title_of(ax, title)
+    title_of(ax, title, "Credit by model (not causation)")
     return clean(ax, left=False)
 
 
-def first_use(report: Displacement, *, title: str = "Before and after the first use", ax: Axes | None = None) -> Axes:
+def first_use(report: Displacement, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the event study: what differs before first use, and what changes after it, with the joint band.
 
     Parameters
     ----------
     report : Displacement
         Made by :func:`omnireco.causal.displacement`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -82,19 +82,19 @@ def first_use(report: Displacement, *, title: str = "Before and after the first 
     ax.plot(table["period"], table["effect"], "o", color=color, markersize=4)
     ax.set_xlabel(f"periods since the first use of {report.channel}")
     ax.set_ylabel(f"change of {report.outcome}")
-    title_of(ax, f"{title}{': refused' if report.refused else ''}")
+    title_of(ax, title, "Before and after the first use" + (": refused" if report.refused else ""))
     return clean(ax)
 
 
-def funnel_steps(funnel: Funnel, *, title: str = "How far people get", ax: Axes | None = None) -> Axes:
+def funnel_steps(funnel: Funnel, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of attempts that reach each step, and where people are stuck now.
 
     Parameters
     ----------
     funnel : Funnel
         Made by :func:`omnireco.journeys.funnel`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -120,21 +120,19 @@ def funnel_steps(funnel: Funnel, *, title: str = "How far people get", ax: Axes 
     ax.set_yticks(place, table["step"])
     ax.set_xlim(0, 1.6)
     ax.xaxis.set_visible(False)
-    title_of(ax, title)
+    title_of(ax, title, "How far people get")
     return clean(ax, left=False, bottom=False)
 
 
-def holdout_effects(
-    report: HoldoutReport, *, title: str = "Relative to people held out", ax: Axes | None = None
-) -> Axes:
+def holdout_effects(report: HoldoutReport, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw what messages changed of each outcome, relative to people held out, with intervals.
 
     Parameters
     ----------
     report : HoldoutReport
         Made by :func:`omnireco.causal.holdout_report`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -152,21 +150,19 @@ def holdout_effects(
     ax.set_yticks(place, table["outcome"])
     ax.set_ylim(-0.6, max(1, len(table)) - 0.4)
     ax.set_xlabel("percent")
-    title_of(ax, title)
+    title_of(ax, title, "Relative to people held out")
     return clean(ax, left=False)
 
 
-def return_calibration(
-    model: ReturnsModel, *, title: str = "Returns: expected and observed", ax: Axes | None = None
-) -> Axes:
+def return_calibration(model: ReturnsModel, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how many people came back of those who were expected to, in windows predicted from before them.
 
     Parameters
     ----------
     model : ReturnsModel
         Made by :meth:`omnireco.journeys.Returns.fit`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -182,5 +178,5 @@ def return_calibration(
     ax.plot(table["expected"], table["observed"], "o", color=ACCENT, markersize=5)
     ax.set_xlabel("expected share")
     ax.set_ylabel("observed share")
-    title_of(ax, title)
+    title_of(ax, title, "Returns: expected and observed")
     return clean(ax)

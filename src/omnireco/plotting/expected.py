@@ -28,7 +28,7 @@ def calibration(
     outcome: Any,
     *,
     n_bins: int = 10,
-    title: str = "Probabilities: expected and observed",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw predicted beside observed frequency, in groups of equal size from the lowest to the highest.
@@ -43,7 +43,8 @@ def calibration(
         Whether it happened: 0 or 1.
     n_bins : int
         Number of groups.
-    title : str
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -74,13 +75,11 @@ def calibration(
     ax.set_ylim(0, most)
     ax.set_xlabel("expected share")
     ax.set_ylabel("observed share")
-    title_of(ax, title)
+    title_of(ax, title, "Probabilities: expected and observed")
     return clean(ax)
 
 
-def fatigue(
-    model: FatigueModel, *, most: int = 6, title: str = "Responses after several messages", ax: Axes | None = None
-) -> Axes:
+def fatigue(model: FatigueModel, *, most: int = 6, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how the response probability falls with the messages that somebody has in fresh memory, per channel.
 
     Parameters
@@ -88,7 +87,8 @@ def fatigue(
     model : FatigueModel
     most : int
         Up to how many fresh messages.
-    title : str
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -119,18 +119,19 @@ def fatigue(
     ax.set_ylabel("relative response rate")
     if len(model.channels):
         ax.legend(frameon=False, fontsize=9)
-    title_of(ax, title)
+    title_of(ax, title, "Responses after several messages")
     return clean(ax)
 
 
-def headroom_lifts(report: Any, *, title: str = "What personal hours could add", ax: Axes | None = None) -> Axes:
+def headroom_lifts(report: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw what sending at everybody's own hour could add to the best common hour, beside what is worth the effort.
 
     Parameters
     ----------
     report : Headroom, or mapping of str to Headroom
         One, or several by name, such as those of several channels.
-    title : str
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -161,23 +162,26 @@ def headroom_lifts(report: Any, *, title: str = "What personal hours could add",
     ax.set_ylim(-0.6, max(1, len(names)) - 0.4)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:+.0%}")
     ax.set_xlabel("over the best common hour (dotted: worth the effort)")
-    title_of(ax, title)
+    title_of(ax, title, "What personal hours could add")
     return clean(ax, left=False)
 
 
 def policy_lifts(
     result: OffPolicy | PolicyChoice,
     *,
-    title: str = "Policies against the one that made the log",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what each policy would have earned over the one that made the log, with intervals; refused ones say so.
+
+    Of a result made with ``against=`` the paired differences to that policy are drawn.
 
     Parameters
     ----------
     result : OffPolicy or PolicyChoice
         Of several estimators the first of sndr, dr, snips and ips is drawn, else the first there is.
-    title : str
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -194,12 +198,23 @@ def policy_lifts(
     if "estimator" in table:
         there = [name for name in _BEST_FIRST if name in set(table["estimator"])] or [table["estimator"].iloc[0]]
         table = table[table["estimator"] == there[0]]
+    against = result.against if isinstance(result, OffPolicy) else ""
+    if against:
+        table = table[table["policy"].astype(str) != against]
+        table = table.assign(**{f"lift{end}": table[f"difference{end}"] for end in ("", "_low", "_high")})
     ax = axes_of(ax, (7.2, 0.5 * max(1, len(table)) + 1.2))
     place = np.arange(len(table))[::-1]
     ax.axvline(0, color=INK, linewidth=0.8)
     for at, row in zip(place, table.to_dict("records"), strict=True):
         if np.isnan(row["lift"]):
-            ax.text(0, at, "  no value: the log does not support it", color=INK, fontsize=9, va="center")
+            ax.text(
+                0,
+                at,
+                "  no value: the log does not support it" if not against else "  no difference",
+                color=INK,
+                fontsize=9,
+                va="center",
+            )
             continue
         sure = row["lift_low"] > 0 or row["lift_high"] < 0
         color = SOFT if not sure else ACCENT if row["lift"] > 0 else SERIES[3]
@@ -207,8 +222,8 @@ def policy_lifts(
         ax.plot(row["lift"], at, "o", color=color)
     ax.set_yticks(place, table["policy"].astype(str))
     ax.set_ylim(-0.6, max(1, len(table)) - 0.4)
-    ax.set_xlabel("reward per decision, over the log")
-    title_of(ax, title)
+    ax.set_xlabel(f"reward per decision, over {against or 'the log'}")
+    title_of(ax, title, f"Policies against {against or 'the one that made the log'}")
     return clean(ax, left=False)
 
 

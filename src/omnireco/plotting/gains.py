@@ -18,17 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["budget_gains", "gain_curve"]
 
 
-def gain_curve(
-    curve: Any, *, title: str = "Gain when those with the highest scores are treated", ax: Axes | None = None
-) -> Axes:
+def gain_curve(curve: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the gain curve of a score with its interval, and the straight line of a random share.
 
     Parameters
     ----------
     curve : UpliftCurve, or mapping of str to UpliftCurve
         One, or several by name.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -57,19 +55,19 @@ def gain_curve(
     ax.set_xlabel("share of the people who are treated")
     ax.set_ylabel("gain per person")
     ax.legend(frameon=False, loc="upper left", fontsize=9)
-    title_of(ax, title)
+    title_of(ax, title, "Gain when those with the highest scores are treated")
     return clean(ax)
 
 
-def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax: Axes | None = None) -> Axes:
+def budget_gains(path: BudgetPath, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the gain of every budget with its interval, beside the same arms without targeting.
 
     Parameters
     ----------
     path : BudgetPath
         Made by :func:`omnireco.causal.budget_path`.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -92,5 +90,5 @@ def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax:
     ax.set_xlabel("spent per person")
     ax.set_ylabel("gain per person")
     ax.legend(frameon=False, loc="upper left", fontsize=9)
-    title_of(ax, title)
+    title_of(ax, title, "What each budget earns")
     return clean(ax)

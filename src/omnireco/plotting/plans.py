@@ -25,13 +25,15 @@ _MOST_LETTERS = 34  # of an item beside its dot
 _MOST_BARS = 24
 
 
-def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
+def plan_saved(saved: Saved, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of the value that a plan keeps against the share of its messages that are dropped.
 
     Parameters
     ----------
     saved : Saved
         Of ``plan.saved(at=0.98)``.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -52,11 +54,11 @@ def plan_saved(saved: Saved, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 100)
     ax.set_xlabel("messages dropped, %")
     ax.set_ylabel("value kept, %")
-    title_of(ax, "What could be saved")
+    title_of(ax, title, "What could be saved")
     return clean(ax)
 
 
-def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = None) -> Axes:
+def plan_load(plan: Plan, channel: str, *, per: Any = None, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how many messages of a channel leave in each cell of time, against its capacity.
 
     Parameters
@@ -67,6 +69,8 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
         The channel whose messages are counted.
     per : duration, optional
         As in ``plan.load``.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -100,11 +104,11 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     ax.xaxis.set_major_formatter(lambda day, _: f"{np.datetime64(int(np.floor(day)), 'D').item():%a %d}")
     ax.set_ylabel("messages")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    title_of(ax, f"Load of {channel} (UTC)")
+    title_of(ax, title, f"Load of {channel} (UTC)")
     return clean(ax)
 
 
-def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
+def plan_reach(plan: Plan, *, k: int = 5, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw reach and frequency: how many people get how many messages.
 
     Parameters
@@ -113,6 +117,8 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
         Made by :func:`omnireco.plan`.
     k : int
         Cells of fewer people, and others from which they would follow, are drawn together as too few to show.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -138,17 +144,19 @@ def plan_reach(plan: Plan, *, k: int = 5, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="messages")
-    title_of(ax, "Reach and frequency")
+    title_of(ax, title, "Reach and frequency")
     return clean(ax, left=False)
 
 
-def what_if(found: WhatIf, *, ax: Axes | None = None) -> Axes:
+def what_if(found: WhatIf, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the messages per channel before and after a limit was changed.
 
     Parameters
     ----------
     found : WhatIf
         Of ``plan.with_limit(...)``.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -168,11 +176,11 @@ def what_if(found: WhatIf, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.15 * max(float(table[["before", "after"]].max().max()), 1.0))
     ax.xaxis.set_visible(False)
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    title_of(ax, f"Messages: value {found.before.value:.4g} before, {found.after.value:.4g} after")
+    title_of(ax, title, f"Messages: value {found.before.value:.4g} before, {found.after.value:.4g} after")
     return clean(ax, left=False, bottom=False)
 
 
-def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
+def person_week(plan: Plan, user_id: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw one person's days: what is sent, and what else could have been.
 
     Parameters
@@ -181,6 +189,8 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
         Made by :func:`omnireco.plan`.
     user_id : id
         It is not drawn: the picture names nobody.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -232,11 +242,11 @@ def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     if sent.any():
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="sent")
     clock = "their own clock" if local else "UTC"
-    title_of(ax, f"One person: {count_of(int(sent.sum()), 'message')} of {rows.size} possible ({clock})")
+    title_of(ax, title, f"One person: {count_of(int(sent.sum()), 'message')} of {rows.size} possible ({clock})")
     return clean(ax, left=False)
 
 
-def plan_why(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
+def plan_why(plan: Plan, user_id: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw why one person gets what: the value of each candidate, what its shadow prices leave of it, and the reason.
 
     Parameters
@@ -244,6 +254,8 @@ def plan_why(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     plan : Plan
     user_id : id
         It is not drawn: the picture names nobody.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -285,17 +297,19 @@ def plan_why(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("value")
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.75 / (0.34 * len(table) + 1.3)), ncols=3)
     more = "" if every == len(table) else f", the best {len(table)} of {every}"
-    title_of(ax, f"Why: {count_of(int(sent.sum()), 'message')} sent{more}")
+    title_of(ax, title, f"Why: {count_of(int(sent.sum()), 'message')} sent{more}")
     return clean(ax, left=False)
 
 
-def offers_shown(audit: OfferAudit, *, ax: Axes | None = None) -> Axes:
+def offers_shown(audit: OfferAudit, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw what was shown on each channel against what was promised.
 
     Parameters
     ----------
     audit : OfferAudit
         Of ``om.planning.consistency(ledger, shown)``.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -329,5 +343,5 @@ def offers_shown(audit: OfferAudit, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    title_of(ax, "Offers shown against offers promised")
+    title_of(ax, title, "Offers shown against offers promised")
     return clean(ax, left=False)

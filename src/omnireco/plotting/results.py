@@ -23,7 +23,6 @@ from omnireco._core.checks import (
 from omnireco._core.units import WEEK
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
-from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.report import Report
 from omnireco.identity.zones import check_zone_names
 from omnireco.planning import Plan
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "channel_combinations",
-    "channel_journeys",
-    "channel_shares",
-    "channel_times",
-    "channels_over_time",
     "comparison",
     "events_per_channel",
     "people_hours",
@@ -54,13 +48,15 @@ __all__ = [
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
+def events_per_channel(log: EventLog, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how many events each channel and event type has, and how many people.
 
     Parameters
     ----------
     log : EventLog
         The events to count.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -76,20 +72,20 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     labels = [f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)]
     ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
     ax.set_xlim(0, 1.35 * table["events"].max())
-    title_of(ax, "Events per channel")
+    title_of(ax, title, "Events per channel")
     ax.xaxis.set_visible(False)
     return clean(ax, left=False, bottom=False)
 
 
-def week(profile: Any, *, title: str = "Activity by local hour of the week", ax: Axes | None = None) -> Axes:
+def week(profile: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw a week of 168 local hours as a heat map, Monday on top.
 
     Parameters
     ----------
     profile : array-like of shape (168,) or (n, 168)
         Shares per hour of the week, Monday 00:00 first; the mean of several rows is drawn.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -107,7 +103,7 @@ def week(profile: Any, *, title: str = "Activity by local hour of the week", ax:
     image = ax.imshow(100 * values.reshape(7, 24), aspect="auto", cmap="YlGnBu", vmin=0)
     ax.set_yticks(range(7), DAYS)
     ax.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
-    title_of(ax, title)
+    title_of(ax, title, "Activity by local hour of the week")
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label("% of the week")
     bar.outline.set_visible(False)
@@ -129,7 +125,7 @@ def comparison(
     k : int, optional
         Length of list; the first of the report by default.
     title : str, optional
-        Written over the picture; the metric by default.
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -161,7 +157,7 @@ def comparison(
     ax.set_yticks(place, table["model"])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlim(0, 1.15 * reach if reach > 0 else 1)
-    title_of(ax, f"{metric} of the best {k}, higher is better" if title is None else title)
+    title_of(ax, title, f"{metric} of the best {k}, higher is better")
     ax.grid(axis="x", color="#e6eaed")
     ax.set_axisbelow(True)
     return clean(ax, left=False)
@@ -173,7 +169,7 @@ def send_curve(
     low: Any = None,
     high: Any = None,
     quiet: tuple[int, int] | None = None,
-    title: str = "Response probability by hour of sending",
+    title: str | None = None,
     label: str = "response probability",
     ax: Axes | None = None,
 ) -> Axes:
@@ -202,7 +198,6 @@ def send_curve(
         If the curve, or an end of its interval, does not have 168 hours, or one end is missing.
     """
     values = _hours(curve)
-    check_kind(title, str, "title", "title='Sending on push'")
     if (low is None) != (high is None):
         raise ParameterError("send_curve: give both low and high, or none: send_curve(curve, low=low, high=high).")
     ends = None if low is None else (_hours(low), _hours(high))
@@ -234,21 +229,21 @@ def send_curve(
         ax.axvline(edge, color="#d5dbe0", lw=0.8)
     ax.tick_params(length=0)
     ax.set_ylabel(label)
-    title_of(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
+    title_of(
+        ax, title, "Response probability by hour of sending" + ("   (grey: quiet hours)" if quiet is not None else "")
+    )
     return clean(ax)
 
 
-def shrinkage(
-    skill: Any, *, title: str = "Gain of personal profiles over the population's", ax: Axes | None = None
-) -> Axes:
+def shrinkage(skill: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the log-likelihood gain of profiles over the population's, by length of history.
 
     Parameters
     ----------
     skill : pandas.DataFrame or Headroom
         As `timing_skill` gives it, or the report of `headroom`; one line per model.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -274,7 +269,7 @@ def shrinkage(
     ax.set_ylabel("nats per later session")
     if len(names) > 1:
         ax.legend(frameon=False)
-    title_of(ax, title)
+    title_of(ax, title, "Gain of personal profiles over the population's")
     return clean(ax)
 
 
@@ -283,7 +278,7 @@ def people_hours(
     population: Any,
     *,
     counts: Any = None,
-    title: str = "Activity of some people, and of all (grey)",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the activity of a few people by hour of the day, against the population's.
@@ -298,8 +293,8 @@ def people_hours(
         Profile of everybody: the share of each local hour of the week, Monday 00:00 first.
     counts : array-like of shape (n, 168), optional
         Their sessions, drawn as bars: the distance from bars to profile is the shrinkage.
-    title : str
-        Written over the picture.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -340,11 +335,11 @@ def people_hours(
     ax.set_xlim(0, 24)
     ax.set_ylim(-0.02, len(rows))
     ax.tick_params(length=0)
-    title_of(ax, title)
+    title_of(ax, title, "Activity of some people, and of all (grey)")
     return clean(ax, left=False, bottom=False)
 
 
-def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+def plan_per_day(plan: Any, *, timezone: str = "UTC", title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw how many messages of a plan leave per day, stacked by channel.
 
     Parameters
@@ -353,6 +348,8 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
         A plan, or its frame with ``channel`` and ``send_at``.
     timezone : str
         The calendar by which days are counted.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -366,11 +363,13 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     ax = axes_of(ax, (7.2, 3.0))
     _stack(ax, np.arange(len(counts)), counts)
     ax.set_xticks(range(len(counts)), [f"{day:%a}\n{day.day} {day:%b}" for day in counts.index])
-    title_of(ax, f"Messages per day ({timezone})")
+    title_of(ax, title, f"Messages per day ({timezone})")
     return clean(ax)
 
 
-def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | None = None) -> Axes:
+def plan_per_hour(
+    plan: Any, hour: Sequence[int] | np.ndarray, *, title: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the messages of a plan by local hour.
 
     Parameters
@@ -379,6 +378,8 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
         A plan, or its frame with ``channel`` and ``send_at``.
     hour : array-like of int, shape (n,)
         The local hour of the day of every message, 0 to 23.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -397,11 +398,11 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     _stack(ax, np.arange(24), counts)
     ax.set_xticks(range(0, 24, 3), [f"{h:02d}:00" for h in range(0, 24, 3)])
     ax.set_xlim(-0.6, 23.6)
-    title_of(ax, "Messages per hour, on each person's own clock")
+    title_of(ax, title, "Messages per hour, on each person's own clock")
     return clean(ax)
 
 
-def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
+def prices(plan: Plan, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the shadow prices of a plan: what one more unit of each limit would add to its value, highest on top.
 
     Units are each constraint's own: one unit of money for a budget, one message for a cap or a capacity (in its
@@ -411,6 +412,8 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     ----------
     plan : Plan
         Made by :func:`omnireco.plan`.
+    title : str, optional
+        In place of the plot's own title, which ``{}`` stands for: ``"{} (simulated)"``.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into; those of a new figure by default.
 
@@ -427,171 +430,11 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     ax.bar_label(bars, labels=[f" {value:.3g}" for value in values], color=INK)
     ax.set_xlim(0, 1.2 * max([*values, 1e-12]))
     ax.xaxis.set_visible(False)
-    title_of(ax, "Shadow prices: value of one more unit of each limit")
+    title_of(ax, title, "Shadow prices: value of one more unit of each limit")
     return clean(ax, left=False, bottom=False)
-
-
-def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
-    """Draw each channel's share of people and of value, and those of the people on several channels.
-
-    Parameters
-    ----------
-    report : ChannelReport
-        Made by :func:`omnireco.evaluation.channel_report`.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw into; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    _check_report(report)
-    return _pairs_of_bars(report.channels, "channel", "Share of people and of value by channel", ax)
-
-
-def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None = None) -> Axes:
-    """Draw the commonest combinations of channels: share of people and of value. Shares add up to 1.
-
-    Parameters
-    ----------
-    report : ChannelReport
-        Made by :func:`omnireco.evaluation.channel_report`.
-    top : int
-        How many to show; the others are drawn together.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw into; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    import pandas as pd
-
-    _check_report(report)
-    top = check_integer(top, "top", low=1)
-    table = report.combinations[["channels", "share_of_people", "share_of_value"]]
-    if len(table) > top:
-        rest = table.iloc[top:][["share_of_people", "share_of_value"]].sum()
-        other = pd.DataFrame(
-            {"channels": [f"{len(table) - top} others"], **{name: [rest[name]] for name in rest.index}}
-        )
-        table = pd.concat([table.iloc[:top], other])
-    return _pairs_of_bars(table, "channels", "Combinations of channels", ax)
-
-
-def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
-    """Draw where journeys are completed, by where they start: shares of the journeys started there.
-
-    Parameters
-    ----------
-    report : ChannelReport
-        Made by :func:`omnireco.evaluation.channel_report`.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw into; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    _check_report(report)
-    begun = report.journeys["journeys"] > 0
-    starts = report.journeys["started_on"][begun]
-    share = report.crossings.pivot_table(index="started_on", columns="completed_on", values="share", observed=True)
-    share = share.loc[starts, share.columns[share.max() > 0]]
-    ax = axes_of(ax, (1.4 * share.shape[1] + 2.6, 0.6 * share.shape[0] + 1.6))
-    cells = share.to_numpy()
-    if not cells.size:
-        title_of(ax, "No journey was completed")
-        ax.set_axis_off()
-        return ax
-    most = float(np.nanmax(cells))
-    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=most, aspect="auto")
-    for row in range(share.shape[0]):
-        for column in range(share.shape[1]):
-            color = "white" if cells[row, column] > 0.6 * most else INK
-            found = f"{cells[row, column]:.1%}" if np.isfinite(cells[row, column]) else "hidden"
-            ax.text(column, row, found, ha="center", va="center", color=color)
-    ax.set_xticks(range(share.shape[1]), share.columns)
-    rates = report.journeys.set_index("started_on").loc[starts]
-    ax.set_yticks(range(share.shape[0]), [f"{name} ({n:,})" for name, n in zip(starts, rates["journeys"], strict=True)])
-    ax.set_xlabel("completed on")
-    ax.set_ylabel("started on (journeys)")
-    title_of(ax, "Where journeys are completed")
-    ax.tick_params(length=0)
-    return clean(ax, left=False, bottom=False)
-
-
-def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = None) -> Axes:
-    """Draw the hours between one channel and the next: the middle half of all moves, and the median.
-
-    Parameters
-    ----------
-    report : ChannelReport
-        Made by :func:`omnireco.evaluation.channel_report`.
-    top : int
-        How many pairs of channels to show, the commonest.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw into; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    _check_report(report)
-    top = check_integer(top, "top", low=1)
-    table = report.times[report.times["moves"] > 0].nlargest(top, "moves").sort_values("hours_50", ascending=False)
-    ax = axes_of(ax, (7.2, 0.38 * len(table) + 1.4))
-    place = np.arange(len(table))
-    ax.hlines(place, table["hours_25"], table["hours_75"], color=SOFT, linewidth=6)
-    ax.plot(table["hours_50"], place, "o", color=ACCENT)
-    ax.set_yticks(
-        place, [f"{a} to {b} ({n:,})" for a, b, n in zip(table["from"], table["to"], table["moves"], strict=True)]
-    )
-    ax.set_xlim(0, max(1.0, 1.05 * table["hours_75"].max()) if len(table) else 1.0)
-    ax.set_xlabel("hours")
-    title_of(ax, "Hours until the next channel")
-    return clean(ax, left=False)
-
-
-def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people", ax: Axes | None = None) -> Axes:
-    """Draw each channel over time, and people on several; a last period that is not complete is left out.
-
-    Parameters
-    ----------
-    report : ChannelReport
-        Made by :func:`omnireco.evaluation.channel_report`.
-    measure : {"share_of_people", "people", "events", "completions", "value"}
-        What is drawn of each channel and period; shares of people by default.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw into; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    _check_report(report)
-    check_choice(measure, "measure", ("share_of_people", "people", "events", "completions", "value"))
-    table = report.over_time[report.over_time["whole"]]
-    ax = axes_of(ax, (7.2, 3.6))
-    for code, name in enumerate(table["channel"].unique()):
-        rows, several = table[table["channel"] == name], str(name).startswith("(")
-        color, style = (INK, "--") if several else (SERIES[code % len(SERIES)], "-" if code < len(SERIES) else ":")
-        ax.plot(rows["period_start"], rows[measure], style, color=color, linewidth=1.8, label=name)
-    ax.set_ylim(bottom=0)
-    if measure == "share_of_people":
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    if len(table):
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    ax.figure.autofmt_xdate(rotation=30)
-    title_of(ax, f"Channels over time: {measure.replace('_', ' ')}")
-    return clean(ax)
 
 
 # small things ---------------------------------------------------------------------------------------
-
-
-def _check_report(report: Any) -> None:
-    check_kind(report, ChannelReport, "report", "om.evaluation.channel_report(log)")
 
 
 def _quiet(quiet: Any) -> tuple[int, int]:
@@ -599,28 +442,6 @@ def _quiet(quiet: Any) -> tuple[int, int]:
         raise ParameterError(f"quiet must be two hours of the day, such as (21, 8). Got {shown(quiet)}.")
     start, end = (check_integer(hour, "quiet", low=0, high=24) for hour in quiet)
     return start, end
-
-
-def _pairs_of_bars(table: pd.DataFrame, name: str, title: str, ax: Axes | None) -> Axes:
-    table = table.iloc[::-1]
-    ax = axes_of(ax, (7.2, 0.62 * len(table) + 1.4))
-    place = np.arange(len(table))
-    both = ((0.19, "share_of_people", ACCENT, "people"), (-0.19, "share_of_value", SERIES[1], "value"))
-    for shift, column, color, label in both:
-        bars = ax.barh(place + shift, table[column], color=color, height=0.36, label=label)
-        ax.bar_label(bars, labels=[f" {share:.1%}" for share in table[column]], color=INK, fontsize=9)
-    ax.set_yticks(place, table[name])
-    ax.set_xlim(0, 1.15 * max(table["share_of_people"].max(), table["share_of_value"].max(), 1e-9))
-    ax.xaxis.set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, title="share of")
-    title_of(ax, title)
-    return clean(ax, left=False, bottom=False)
-
-
-def _shades() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("teal", ["#f4f7f8", ACCENT])
 
 
 def _hours(profile: Any) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omnireco._core.checks import check_kind, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCENT", "INK", "SERIES", "SOFT", "axes_of", "clean", "title_of"]
+__all__ = ["ACCENT", "INK", "SERIES", "SOFT", "axes_of", "clean", "shades", "title_of"]
 
 INK, SOFT, ACCENT = "#1d2a35", "#a9b4bd", "#0b6e75"
 SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e", "#4aa3c7")
@@ -34,7 +34,15 @@ def clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
     return ax
 
 
-def title_of(ax: Axes, text: str) -> None:
-    """Write the title over the left end of the axes."""
-    check_kind(text, str, "title", "title='Week 12'")
+def shades() -> Any:
+    """Return the colours of a table of shares, from almost white to the accent."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("teal", ["#f4f7f8", ACCENT])
+
+
+def title_of(ax: Axes, title: str | None, own: str) -> None:
+    """Write the title over the left end of the axes: the plot's own, or the caller's, with ``{}`` for the own one."""
+    check_kind(title, str, "title", "title='Week 12', or title='{} (simulated)'", none=True)
+    text = own if title is None else title.replace("{}", own)
     ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)

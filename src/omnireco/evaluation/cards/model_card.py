@@ -221,7 +221,9 @@ def _facts(model: Model, known: EventLog | Interactions, k: int) -> pd.DataFrame
     if isinstance(known, EventLog):
         facts |= {"events": f"{len(known):,}", "channels": ", ".join(map(str, known.channels.ids))}
         if len(known):
-            facts["from"], facts["until"] = (from_microseconds(int(one)).isoformat() for one in _ends(known))
+            facts["from"], facts["until"] = (
+                from_microseconds(int(one)).isoformat(timespec="seconds") for one in _ends(known)
+            )
     else:
         facts["cells"] = f"{known.csr.nnz:,}"
     facts["fingerprint"] = fingerprint(known)

@@ -23,6 +23,7 @@ from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.cards.measures import GUIDE, Measured, Settings, measured
+from omnireco.evaluation.cards.periods import incomparable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +152,9 @@ def scorecard(
     data : Dataset
         As much as there is: events, messages, audience, identities.
     compare : Dataset, optional
-        Earlier data, such as ``data.before("2025-06-01")``: what is good is, for most measures, better than that.
+        Earlier data: what is good is, for most measures, better than that. Either the state of then,
+        ``data.before("2025-06-01")``, beside which a change looks smaller, as most days are in both; or an earlier
+        period of equal length, ``earlier, later = (later for _, later in data.rolling(horizon="28D", n=2))``.
     completes : str or iterable of str
         The events that complete a journey.
     window : str or timedelta
@@ -175,7 +178,15 @@ def scorecard(
     Raises
     ------
     SchemaError, ParameterError
-        When frames lack a column, a person has two segments, or an event named does not exist.
+        When frames lack a column, a person has two segments, or an event named does not exist; when ``compare`` ends no
+        earlier than the data, begins on another day and overlaps it, or is about other people.
+
+    Warns
+    -----
+    DataWarning
+        When two periods differ in length by more than a tenth: measures that grow with the length (``several_kinds``,
+        ``fresh``, ``one_price``, ``one_offer``, ``channel_known``, ``needs_known``) have no trend. When fewer than half
+        of the people of the smaller side are in both.
 
     Notes
     -----
@@ -202,18 +213,19 @@ def scorecard(
     check_integer(k, "k", low=1)
     how = _settings(whole, completes, window, priced, stock_outs)
     found = measured(whole, how)
-    before = None
+    before, untold = None, ()
     if compare is not None:
         check_kind(compare, Dataset, "compare", "compare=data.before('2025-06-01')")
         if compare.end_us >= whole.end_us:
             raise ParameterError(
                 "scorecard: compare= must end before the data. Write compare=data.before('2025-06-01')."
             )
+        untold = incomparable(whole, compare)
         before = {
             (one.key, one.channel): one
             for one in measured(compare, _settings(compare, completes, window, priced, stock_outs, lenient=True))
         }
-    rows = [_row(one, before, k) for one in found]
+    rows = [_row(one, before, k, trend=one.key not in untold) for one in found]
     card = Scorecard(
         pd.DataFrame(rows, columns=list(_COLUMNS)),
         _by_segment(whole, how, segments, k),
@@ -258,7 +270,7 @@ def _stock(frame: Any) -> Any:
     return items, item, since, until
 
 
-def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
+def _row(one: Measured, before: Any, k: int, *, trend: bool) -> tuple[Any, ...]:
     guide = GUIDE[one.key]
     hidden = one.hidden(k)
     status = f"not measured: needs {one.needs}" if one.needs else hidden or "measured"
@@ -268,7 +280,7 @@ def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
     people = np.nan if hidden or one.needs else float(one.people)
     return (
         one.key, one.channel, guide.label, value, low, high, guide.unit, people, was,
-        _trend(value, was, guide.better), guide.good, guide.next, status,
+        _trend(value, was, guide.better if trend else ""), guide.good, guide.next, status,
     )  # fmt: skip
 
 

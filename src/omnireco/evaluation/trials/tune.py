@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,14 +105,19 @@ class Tuned:
 
     @property
     def verdict(self) -> str:
-        """What to use, in one sentence."""
+        """What to use, in one sentence; numbers are rounded, and ``best`` has them whole."""
         many = f"{count_of(self.n_trials, 'setting')} tried, compared on a later window with {self.n_people:,} people"
         if self.best == self.default:
             return f"Keep the default: nothing tried was better even on the window that chose ({many})."
         size = f"{self.gain:+.4f} {self.metric} ({self.low:+.4f} to {self.high:+.4f})"
         if self.gained:
-            return f"Use {self.best!r}: {size} over the default ({many})."
+            return f"Use {_rounded(repr(self.best))}: {size} over the default ({many})."
         return f"Keep the default: the best setting differs by {size}, which is no certain gain ({many})."
+
+
+def _rounded(text: str) -> str:
+    """Return a text in which no number has more than four digits that say something."""
+    return re.sub(r"\d+\.\d{4,}(?:e[+-]?\d+)?", lambda found: f"{float(found.group()):.4g}", text)
 
 
 @says_the_line("om.evaluation.tune(om.EASE(), past, {'regularization': [10, 100, 1000]}, horizon='14D')")

@@ -476,10 +476,12 @@ class FactorModel(Model):
         normal = self.loss.unobserved_weight * (wide.T @ wide) + own + (past.T * weight) @ past
         return np.asarray(pull[:, None] * (past @ np.linalg.solve(normal, wide[shown_items].T)))
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         unit = _unit(self.factors)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))
-        return topk(unit[codes], unit, k=k, exclude=itself)
+        return topk(unit[codes], unit, k=k, exclude=itself, eligible=eligible, threads=threads)
 
     def _similar_rows(
         self,

@@ -404,11 +404,13 @@ class ItemModel(Model):
         block: Any = self.weights[history.indices][:, shown_items]
         return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         columns = self.weights[:, codes]  # column i holds what speaks for item i: its own neighbours
         scores = _dense_or_none(columns).T if sp.issparse(columns) else np.array(columns.T)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
-        return select(scores, k=k, exclude=itself)
+        return select(scores, k=k, exclude=itself, eligible=eligible)
 
 
 def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:

@@ -188,11 +188,13 @@ class NeighborModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return self._all(histories)[:, codes]
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         columns = self.people.astype(np.float64).T.tocsr()  # one row per item: the people who chose it
         scores = _similarities(columns[codes], columns, self.similarity, self.shrinkage)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
-        return select(scores, k=k, exclude=itself)
+        return select(scores, k=k, exclude=itself, eligible=eligible)
 
     def _all(self, histories: sp.csr_matrix) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""

@@ -177,7 +177,9 @@ class PopularityModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return self._dense(histories)[:, codes]
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         raise ParameterError(
             "similar_items: popularity has no item similarities. "
             "Fit ItemKNN, EASE or ALS on the same matrix and use that model."

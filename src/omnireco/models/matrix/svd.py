@@ -195,12 +195,14 @@ class ProjectionModel(Model):
         sides = self.encode[past].astype(np.float64) @ self.decode[shown_items].astype(np.float64).T
         return np.asarray(weight[:, None] * sides)
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         wide = self.decode.astype(np.float64)
         length = np.sqrt((wide**2).sum(axis=1, keepdims=True))
         unit = (wide / np.where(length > 0, length, 1.0)).astype(np.float32)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))
-        return topk(unit[codes], unit, k=k, exclude=itself)
+        return topk(unit[codes], unit, k=k, exclude=itself, eligible=eligible, threads=threads)
 
 
 def right_singular_vectors(x: sp.csr_matrix, factors: int) -> tuple[np.ndarray, np.ndarray]:

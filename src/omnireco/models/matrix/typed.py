@@ -342,11 +342,13 @@ class TypedModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return (histories.astype(np.float64) @ self.weights[:, codes].astype(np.float64)).astype(np.float32)
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         n = len(self.items)
         scores = np.array(self.weights[self.target * n : (self.target + 1) * n, codes].T)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
-        return select(scores, k=k, exclude=itself)
+        return select(scores, k=k, exclude=itself, eligible=eligible)
 
 
 def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None) -> Interactions:

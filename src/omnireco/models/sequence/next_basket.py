@@ -196,8 +196,12 @@ class NextBasketModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return self._all(histories)[:, codes]
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return ItemModel(self.items, self.popularity, self.weights)._similar(codes, k=k)
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return ItemModel(self.items, self.popularity, self.weights)._similar(
+            codes, k=k, eligible=eligible, threads=threads
+        )
 
     def _all(self, histories: sp.csr_matrix) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""

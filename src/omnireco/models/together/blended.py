@@ -147,12 +147,14 @@ class BlendModel(Model):
     def _score_past(self, past: Past, codes: np.ndarray) -> np.ndarray:
         return self._all(past)[:, codes]
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         one_item = sp.csr_matrix(
             (np.ones(codes.size, np.float32), codes, np.arange(codes.size + 1)), (codes.size, len(self.items))
         )
         queries = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
-        return select(self._all(self._past_of(queries)), k=k, exclude=one_item)
+        return select(self._all(self._past_of(queries)), k=k, exclude=one_item, eligible=eligible)
 
     def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         if self.scale == "rank":

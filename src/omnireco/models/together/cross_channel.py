@@ -341,8 +341,10 @@ class ChannelModel(Model):
         value = histories.data * targets.data
         return sp.csr_matrix((value, histories.indices, histories.indptr), histories.shape), {}
 
-    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.base._similar(codes, k=k)
+    def _similar(
+        self, codes: np.ndarray, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.base._similar(codes, k=k, eligible=eligible, threads=threads)
 
     def _widened(
         self, base: Any, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None

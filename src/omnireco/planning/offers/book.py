@@ -40,7 +40,8 @@ class Offers:
     reward_cost, points : ndarray of shape (n_offers,), float64
         What the reward costs when it is taken, and the points that it takes from the card; 0 or more.
     lift : ndarray of shape (n_offers,), float64
-        Response with the offer over response without it: 1.2 is a fifth more.
+        Response with the offer over response without it: 1.2 is a fifth more, for everybody. Where segments differ,
+        give each segment's touches their own ``Offers`` and join them by :meth:`Candidates.concat`.
     valid_from, valid_until : ndarray of shape (n_offers,), int64
         In [from, until), UTC microseconds; the least int64 where an end is open.
 
