@@ -132,8 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--set", type=_pairs, action="extend", metavar="NAME=VALUE,...", help="columns of the events that never change"
     )
-    demo.add_argument("--time-format", metavar="FORMAT", help="as strptime has it, s, ms, us since 1970, or excel (ISO 8601)")
-    demo.add_argument("--decimal", choices=("point", "comma"), default="point", help="the decimal mark of numbers (point)")
+    demo.add_argument(
+        "--time-format", metavar="FORMAT", help="as strptime has it, s, ms, us since 1970, or excel (ISO 8601)"
+    )
+    demo.add_argument("--decimal", choices=("point", "comma"), default="point", help="the mark in numbers (point)")
     demo.add_argument("--encoding", metavar="NAME", help="of CSV files, such as latin-1 (utf-8)")
     demo.add_argument(
         "--on-invalid",

@@ -321,7 +321,8 @@ def test_a_consent_that_cannot_be_read_is_no_and_is_said(tmp_path):
     (tmp_path / "users.csv").write_text("user_id,timezone,consent_email\nann,Europe/Berlin,opted in\n")
     inputs = read_folder(tmp_path)
     assert not inputs.audience.consent.any()
-    assert inputs.notes == ("users.csv: consent_email is neither true nor false in 1 row: taken for false. Write true or false.",)
+    said = "users.csv: consent_email is neither true nor false in 1 row: taken for false. Write true or false."
+    assert inputs.notes == (said,)
 
 
 def test_somebody_listed_twice_is_refused_or_left_out(tmp_path):

@@ -259,7 +259,8 @@ def _patterned(word: str, form: str) -> tuple[int, bool]:
 
 
 def _are_counts(words: np.ndarray) -> bool:
-    return bool(words.size) and all(word.strip().lstrip("+-").replace(",", ".").replace(".", "", 1).isdigit() for word in words)
+    plain = (word.strip().lstrip("+-").replace(",", ".").replace(".", "", 1) for word in words)
+    return bool(words.size) and all(word.isdigit() for word in plain)
 
 
 def _absent(words: np.ndarray) -> np.ndarray:
