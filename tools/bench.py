@@ -178,9 +178,10 @@ def kept(*, quick: bool) -> Path:
 
 
 def stored(*, quick: bool) -> Record:
-    """Return the results that are kept."""
+    """Return the results that are kept of scripts that ended well."""
     store = kept(quick=quick)
-    return json.loads(store.read_text("utf-8")) if store.exists() else {}
+    found: Record = json.loads(store.read_text("utf-8")) if store.exists() else {}
+    return {name: record for name, record in found.items() if record["state"] == "done"}
 
 
 def write_page(target: Path, results: Record) -> None:
@@ -205,7 +206,7 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(scripts())}")
     if asked.page:
         found = stored(quick=True) | ({} if asked.quick else stored(quick=False))
-        if not any(record["state"] == "done" for record in found.values()):
+        if not found:
             parser.error(f"there are no results yet in {_common.FOLDER.relative_to(ROOT)}: run without --page first")
         write_page(asked.page, {name: found[name] for name in names if name in found})
         return
