@@ -58,6 +58,3 @@ def test_the_page_has_whole_runs_and_small_ones_where_there_are_no_others(bench,
     assert "whole topk" not in only
 
 
-def test_the_page_in_the_docs_has_its_two_marks(bench):
-    text = (TOOL.parents[1] / "docs/explanation/speed.md").read_text("utf-8")
-    assert text.index(bench.BEGIN) < text.index(bench.END)
