@@ -204,7 +204,7 @@ ax.errorbar(
 )
 ax.axvline(0, color="#a9b4bd", lw=1)
 ax.set(xlabel="coefficient: an answer is exp(-c) times as likely per fresh message", ylim=(-0.5, 1.5))
-ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:g} days", loc="left")
+ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:.1f} days", loc="left")
 plt.tight_layout()
 plt.show()
 load = tired.load(ids, [sent.end_us])[:, 0]
