@@ -1,21 +1,23 @@
 """Likes, dislikes and grades on MovieLens-100K: tuned graded targets against tuned likes only, in pairs.
 
-    OMNIRECO_DATA=/path/to/data python benchmarks/graded.py [--seeds 3]
+    OMNIRECO_DATA=/path/to/data python benchmarks/graded.py [--seeds 0 1 2] [--data RATINGS]
 
 Ratings of 4 and 5 are likes, 1 and 2 dislikes. A random fifth of all ratings is the test, the truth its likes; items
 rated in the training part are left out of every list. Both sides are tuned alike by om.learn_weights on four folds of
 the training part, three to search on and one to accept on: the unobserved weight and the ridge of ALS with 32
 factors; the graded side also how steeply targets rise and what a dislike weighs. Writes results/graded.json.
+``--data`` puts your own ratings, from 1 to 5, in their place.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import data_folder, header, headline, options, write
+from _common import data_folder, header, headline, options, own_log, plainly, write
 
 import omnireco as om
 
@@ -30,6 +32,16 @@ def read() -> pd.DataFrame:
     rows = pd.read_parquet(data_folder("movielens_100k") / "movielens_100k" / "ratings.parquet")
     event = rows["rating"].astype(int).astype(str)
     return rows[["user_id", "item_id", "timestamp"]].assign(channel="web", event=event)
+
+
+def own(path: Path) -> pd.DataFrame:
+    """Return one's own ratings, each a whole number from 1 to 5."""
+    rows = own_log(path, needs=("user_id", "item_id", "rating"), times=("timestamp",))
+    stars = pd.to_numeric(rows["rating"], errors="coerce")
+    if n := int((~stars.isin([1, 2, 3, 4, 5])).sum()):
+        raise SystemExit(f"{path.name}: {n:,} of {len(rows):,} values of rating are not 1, 2, 3, 4 or 5. Rescale them.")
+    rows = rows[["user_id", "item_id", "timestamp"]].assign(channel="web", event=stars.astype(int).astype(str))
+    return rows.drop_duplicates(["user_id", "item_id"], keep="last", ignore_index=True)
 
 
 def lists(data: om.Dataset, estimator: Any, people: Any) -> om.Recommendations:
@@ -80,15 +92,26 @@ def one_split(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="one split, a quarter of the people")
+    data = "user_id, item_id, timestamp and rating, 1 to 5"
+    parser = options(__doc__, quick="one split, a quarter of the people", data=data)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     arguments = parser.parse_args()
     header(__doc__)
     if arguments.quick:
         arguments.seeds = arguments.seeds[:1]
-    rows, runs = read(), []
+    if arguments.data is not None:
+        with plainly(arguments.data):
+            compare(own(arguments.data), arguments, "own ratings")
+        return
+    rows = read()
     if arguments.quick:
         rows = rows[rows["user_id"].astype(int) % 4 == 0]
+    compare(rows, arguments, "MovieLens-100K")
+
+
+def compare(rows: pd.DataFrame, arguments: Any, name_of: str) -> None:
+    """Print each split, and the mean over them."""
+    runs: list[dict[str, Any]] = []
     for seed in arguments.seeds:
         runs.append(one_split(rows, seed))
         report = runs[-1]["report"]
@@ -103,13 +126,13 @@ def main() -> None:
         share = np.mean([run["shares"][name] for run in runs])
         out[name] = {"ndcg": mean, "gain": gaps.mean(), "low": low, "high": high, "dislike share": share}
     splits = [run["report"].split for run in runs]
-    print(f"\nMovieLens-100K, likes of a random fifth, seeds {arguments.seeds}, splits {splits}")
+    print(f"\n{name_of}, likes of a random fifth, seeds {arguments.seeds}, splits {splits}")
     print(pd.DataFrame(out).T.round(4).to_string())
     for name, row in out.items():
         if name != "likes only":
             gap, theirs = [row["gain"], row["low"], row["high"]], out["likes only"]["ndcg"]
             headline(f"NDCG@{K}, {name}", row["ndcg"], beside="likes only", theirs=theirs, gap=gap)
-    if not arguments.quick:
+    if not arguments.quick and arguments.data is None:
         write("graded", out)
 
 

@@ -176,7 +176,7 @@ def main() -> None:
     spark = session(asked.cores)
     sizes = tuple(asked.people or (SIZES[:1] if asked.quick else SIZES))
     lists(spark, sizes, asked.cores)
-    plans(spark, (2_000,) if asked.quick else (5_000, 50_000))
+    plans(spark, (300,) if asked.quick else (5_000, 50_000))
     spark.stop()
 
 

@@ -1,13 +1,15 @@
 """What a message adds: Hillstrom, New Haven and Starbucks' simulated offers, and the speed of curves and budget paths.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/uplift.py [--quick] [--peer scores.npz] [--export rows.npz]
+    python benchmarks/uplift.py --data TEST [--control ARM]
 
 Arm effects of Hillstrom's e-mail test, with the value of a two-mail policy by the doubly robust estimator beside the
 men's mail for all. ``--export`` writes the rows of women's mail against none and a random half as the test; another
 package may write its scores of the test half, one array each, and ``--peer`` compares them with ours by one definition,
 on the same people, paired. New Haven: those assigned, and those reached. Starbucks (simulated by the company, not
 customers; the assignment is not documented and balanced): effects per offer, and the budget path against the best offer
-for all, by effects out of fold. Speed: CPU seconds. Writes results/uplift.json.
+for all, by effects out of fold. Speed: CPU seconds. Writes results/uplift.json. ``--data`` takes your own test, one row
+a person drawn by lot: its arm effects, and a policy by person against its best arm for all.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _common import header, headline, left_out, options, write
+from _common import header, headline, left_out, options, own_log, plainly, write
 
 import omnireco as om
 
@@ -139,12 +141,40 @@ def speed(quick: bool) -> Found:
     return found
 
 
+def own(path: Path, control: str) -> None:
+    """Print what the arms of one's own test added, and what choosing by person earns over the best arm for all."""
+    frame = own_log(path, needs=("arm", "outcome"))
+    frame["arm"] = frame["arm"].astype(str)
+    arms = sorted(frame["arm"].unique())
+    if control not in arms:
+        raise SystemExit(f"{path.name} has no arm {control}; it has {', '.join(arms[:10])}. Name it: --control ARM.")
+    features = [name for name in frame.columns if name not in ("arm", "outcome", "user_id")]
+    shares = frame["arm"].value_counts(normalize=True).to_dict()
+    test = om.causal.Experiment.from_frame(
+        frame, treatment="arm", control=control, outcome="outcome", features=features, propensity=shares
+    )
+    model = om.causal.Uplift().fit(test)
+    table = model.average().table
+    best = table.set_index("arm")["effect"].idxmax()
+    value = om.causal.policy_value(test, {"by person": model.policy()}, against=best, predicted=model.outcomes).table
+    print(model.verdict, table.round(4), value.round(4), sep="\n")
+    row = value.query("arm == 'by person'").iloc[0]
+    gap = [row["effect"], row["low"], row["high"]]
+    headline("policy by person, outcome", row["value"], beside=f"{best} for all", gap=gap)
+
+
 def main() -> None:
-    parser = options(__doc__, quick="speed on a tenth of the rows")
+    data = "arm, outcome, and a column per feature known before; an arm for each row, drawn by lot"
+    parser = options(__doc__, quick="speed on a tenth of the rows", data=data)
+    parser.add_argument("--control", default="none", help="with --data: the arm that got nothing (none)")
     parser.add_argument("--peer", help="an .npz of another package's scores of the test half")
     parser.add_argument("--export", help="where to write the rows for another package")
     asked = parser.parse_args()
     header(__doc__)
+    if asked.data is not None:
+        with plainly(asked.data):
+            own(asked.data, asked.control)
+        return
     result: Found = {"speed": speed(asked.quick)}
     if folder := os.environ.get("OMNIRECO_DATA"):
         place = Path(folder)

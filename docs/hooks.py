@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _FROM_A_FOLDER = """if (location.protocol === "file:") {
   };
 }
 """
+_OUTPUT = re.compile(r"(?<=^```\n\n)```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_WIDEST = 100  # characters of an output that fit beside the contents
 _WORDLESS = re.compile(r"–\s*<div class=\"doc-md-description\">\s*</div>")
 _ROOMS = (
     *("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation"),
@@ -80,8 +83,17 @@ def _plain(html: str) -> str:
     return re.sub(r"\s*\n\s*", " ", re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL))
 
 
+def broken(output: str) -> str:
+    """Return an output with its long lines broken between words: all of them are sentences, no table is so wide."""
+    lines = (
+        textwrap.wrap(line, _WIDEST, subsequent_indent="    ", break_long_words=False) for line in output.splitlines()
+    )
+    return "".join(f"{line}\n" for parts in lines for line in parts or [""])
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace the markers of a page; called by MkDocs for every page."""
+    """Replace the markers of a page, and break sentences that outputs print in one line; called for every page."""
+    markdown = _OUTPUT.sub(lambda found: f"```text\n{broken(found.group(1))}```", markdown)
     markdown = _ROOM.sub(lambda found: room_entries(found.group(1)), markdown)
     if _TABLE in markdown:
         sys.path.insert(0, str(Path(__file__).resolve().parent))

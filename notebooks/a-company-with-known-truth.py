@@ -7,6 +7,7 @@
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 import omnireco as om
@@ -160,3 +161,33 @@ pd.Series(
 # %%
 plotting.plan_per_hour(plan, week["send_at_local"].dt.hour.to_numpy(), title="{} (simulated)")
 plt.show()
+
+# %% [markdown]
+# ## What the manager decides
+
+
+# %%
+def of_each(at):
+    return sum(
+        pd.Series(world.response_probability(part["user_id"], channel, at[part.index], item_id=part["item_id"]),
+                  part["user_id"]).groupby(level=0).sum().reindex(week["user_id"].unique(), fill_value=0.0)
+        for channel, part in week.groupby("channel")
+    )  # fmt: skip
+
+
+per_person = pd.concat([of_each(week["send_at"]), of_each(ten)], axis=1).to_numpy()
+drawn = np.random.default_rng(0).integers(0, len(per_person), (500, len(per_person)))
+lifts = [per_person[rows, 0].sum() / per_person[rows, 1].sum() - 1 for rows in drawn]
+again = gap[(gap["metric"] == "ndcg") & (gap["model"] == "buy again")].iloc[0]
+budget = plan.prices.set_index("constraint").loc["Budget('email')"]
+decisions = [
+    ("Show what people buy again first", f"{again['difference']:+.3f} NDCG@10 over best-sellers",
+     f"{again['low']:+.3f} to {again['high']:+.3f}", "goods that nobody buys twice"),
+    ("Send at the planned hours, not at 10:00", f"{per_person[:, 0].sum() / per_person[:, 1].sum() - 1:+.0%} answers",
+     f"{np.quantile(lifts, 0.025):+.0%} to {np.quantile(lifts, 0.975):+.0%}", "habits that drift, or none"),
+    ("Raise the e-mail budget", f"{budget['price']:.1f} expected answers per further unit", "a price for small changes",
+     "an answer that earns less than that"),
+]  # fmt: skip
+pd.set_option("display.max_colwidth", None)
+names = ["decision", "worth (simulated)", "95 % interval", "what would change it"]
+pd.DataFrame(decisions, columns=names).set_index("decision")

@@ -204,7 +204,7 @@ ax.errorbar(
 )
 ax.axvline(0, color="#a9b4bd", lw=1)
 ax.set(xlabel="coefficient: an answer is exp(-c) times as likely per fresh message", ylim=(-0.5, 1.5))
-ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:g} days", loc="left")
+ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:.1f} days", loc="left")
 plt.tight_layout()
 plt.show()
 load = tired.load(ids, [sent.end_us])[:, 0]
@@ -216,3 +216,22 @@ print(f"people had {np.median(load):.1f} fresh messages (middle half {np.quantil
 # One more message earns its own chance of an answer and costs some later ones.
 # `om.candidates(..., value=om.planning.TouchValue(fatigue=tired))`
 # takes the cost off the value of every touch, and the planner sends only what is worth it.
+
+# %% [markdown]
+# ## What the manager decides
+
+# %%
+email = table.set_index("channel").loc["email"]
+scale = cost.mean() / email["coefficient"]  # later answers per unit of the coefficient
+given_up = 1 - taken / chance.max(axis=1).mean()
+decisions = [
+    ("Send at each person's best allowed hour, not at 10:00", f"{got.sum() / base.sum() - 1:+.0%} answers",
+     f"{low:+.0%} to {high:+.0%}", "people without habits of their own: headroom says so first"),
+    ("Explore with one message in twenty", f"costs {0.05 * given_up:.1%} of the answers", "by the model's own chances",
+     "hours that the log has tried often enough"),
+    ("Charge each e-mail with the answers it costs later", f"{cost.mean():.3f} of an answer, earning {taken:.3f}",
+     f"{scale * email['low']:.3f} to {scale * email['high']:.3f}", "people who do not tire: the interval would hold 0"),
+]  # fmt: skip
+pd.set_option("display.max_colwidth", None)
+names = ["decision", "worth (simulated)", "95 % interval", "what would change it"]
+pd.DataFrame(decisions, columns=names).set_index("decision")

@@ -1,7 +1,8 @@
 """Run the benchmarks and print their headline numbers on one page; write the page of results for the docs.
 
     python tools/bench.py [--quick] [NAME ...]                 # all of them, or some; `make bench` runs all
-    python tools/bench.py --page docs/explanation/speed.md     # nothing runs: the page of the last results
+    python tools/bench.py --page docs/explanation/speed.md     # nothing runs: the page of the last results, quick ones
+                                                               # where a script has no others
 
 Each script runs in a process of its own; all it prints is kept in ``benchmarks/results/NAME.txt``. Headline numbers are
 kept in ``benchmarks/results/bench.json`` with date and machine (``bench-quick.json`` with ``--quick``), script by
@@ -171,6 +172,18 @@ def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def kept(*, quick: bool) -> Path:
+    """Return the file of headline numbers."""
+    return _common.FOLDER / ("bench-quick.json" if quick else "bench.json")
+
+
+def stored(*, quick: bool) -> Record:
+    """Return the results that are kept of scripts that ended well."""
+    store = kept(quick=quick)
+    found: Record = json.loads(store.read_text("utf-8")) if store.exists() else {}
+    return {name: record for name, record in found.items() if record["state"] == "done"}
+
+
 def write_page(target: Path, results: Record) -> None:
     """Put the tables between the two marks of the page; make the page where there is none."""
     text = target.read_text(encoding="utf-8") if target.exists() else INTRODUCTION
@@ -191,13 +204,13 @@ def main() -> None:
     names = [name.removesuffix(".py").rpartition("/")[2] for name in asked.names] or scripts()
     if unknown := sorted(set(names) - set(scripts())):
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(scripts())}")
-    store = _common.FOLDER / ("bench-quick.json" if asked.quick else "bench.json")
-    results: Record = json.loads(store.read_text("utf-8")) if store.exists() else {}
     if asked.page:
-        if not results:
-            parser.error(f"there are no results yet in {store.relative_to(ROOT)}: run without --page first")
-        write_page(asked.page, {name: results[name] for name in sorted(results)})
+        found = stored(quick=True) | ({} if asked.quick else stored(quick=False))
+        if not found:
+            parser.error(f"there are no results yet in {_common.FOLDER.relative_to(ROOT)}: run without --page first")
+        write_page(asked.page, {name: found[name] for name in names if name in found})
         return
+    store, results = kept(quick=asked.quick), stored(quick=asked.quick)
     machine = head_of(_common.machine())
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d}; {machine}")
     print(f"full output: {_common.FOLDER.relative_to(ROOT)}/NAME.txt; a ratio above 1: omnireco is the faster one\n")

@@ -33,7 +33,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
           margin: 22px 0; }
 h2 { font-size: 22px; margin: 0 0 10px; }
 h3 { font-size: 17px; margin: 26px 0 6px; }
-p, li { max-width: 76ch; }
+p, li { max-width: 76ch; overflow-wrap: anywhere; }
 p.small { color: var(--soft); font-size: 14px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 16px 0; }
 .card { background: var(--wash); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }

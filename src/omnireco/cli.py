@@ -50,9 +50,10 @@ how files are read:
            --encoding says. A cell is text as it is written: 0012 and 12 are two people, NA and 1.0 are ids. Only
            an empty cell is missing; in times, numbers, zones and consents NA, NaN, null, None and \\N are too.
   ids      whole numbers where every file stores them so, which only parquet can; else texts, in all files.
-  numbers  a decimal point and no other mark: 1234.50
+  numbers  a decimal point and no other mark: 1234.50; with --decimal comma a comma: 1234,50
   times    ISO 8601 with any offset: 2025-06-01T12:00:00+02:00, 2025-06-01 10:00:00.25+00, ...Z, ... UTC. For times
            without one give the zone: --timezone UTC or --timezone Europe/Berlin; those with one keep it.
+           --time-format excel reads the numbers that a spreadsheet keeps: 45809.5 is noon of 1 June 2025.
            Times that are all midnight are dates: no hour is learned from them.
   returns  an event with a negative value, or called return, refund, cancel or chargeback, is a return:
            it is left out and counted.
@@ -131,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--set", type=_pairs, action="extend", metavar="NAME=VALUE,...", help="columns of the events that never change"
     )
-    demo.add_argument("--time-format", metavar="FORMAT", help="as strptime has it, or s, ms, us since 1970 (ISO 8601)")
+    demo.add_argument(
+        "--time-format", metavar="FORMAT", help="as strptime has it, s, ms, us since 1970, or excel (ISO 8601)"
+    )
+    demo.add_argument("--decimal", choices=("point", "comma"), default="point", help="the mark in numbers (point)")
     demo.add_argument("--encoding", metavar="NAME", help="of CSV files, such as latin-1 (utf-8)")
     demo.add_argument(
         "--on-invalid",
@@ -184,6 +188,7 @@ def _reader(options: argparse.Namespace) -> Callable[[], Inputs]:
         constants=dict(options.set or ()),
         time_format=options.time_format,
         encoding=options.encoding,
+        decimal=options.decimal,
         on_invalid=options.on_invalid,
     )
 

@@ -127,9 +127,18 @@ def test_what_is_no_time_is_refused_or_left_out_and_counted(tmp_path, bad):
 
 
 def test_other_forms_of_time_are_said_and_never_guessed(tmp_path):
-    with pytest.raises(SchemaError, match=r"whole numbers.*--time-format s"):
+    with pytest.raises(SchemaError, match=r"numbers without a unit.*--time-format s.*--time-format excel"):
         when(tmp_path, "1746086400")
     assert when(tmp_path, "1746086400", time_format="s") == ["2025-05-01 08:00:00.000000"]
+    for noon in ("45809.5", "45809,5", "45809.4999999"):
+        with pytest.raises(SchemaError, match="--time-format excel"):
+            when(tmp_path, f'"{noon}"')
+        read = when(tmp_path, f'"{noon}"', time_format="excel", timezone="Europe/Berlin")
+        assert read == ["2025-06-01 10:00:00.000000"]
+    with pytest.raises(SchemaError, match="no time zone"):
+        when(tmp_path, "45809.5", time_format="excel")
+    with pytest.raises(SchemaError, match="no times of --time-format 'excel' in all 2 rows"):  # seconds, not days
+        when(tmp_path, "1746086400", "1746086401", time_format="excel", timezone="UTC")
     assert when(tmp_path, "1746086400250", time_format="ms") == ["2025-05-01 08:00:00.250000"]
     with pytest.raises(SchemaError, match="no times of --time-format 'ms'"):  # it would be January 1970
         when(tmp_path, "1746086400", time_format="ms")
@@ -255,6 +264,31 @@ def test_numbers_that_are_none_are_refused_or_counted_and_never_0(tmp_path, numb
     assert "1 where value holds values that are no numbers" in inputs.notes[0]
 
 
+def test_a_decimal_comma_is_read_where_it_is_said_and_a_point_is_then_refused(tmp_path):
+    header = HEADER.replace("timestamp", "value,timestamp").replace(",", ";")
+    row = "ann;tea;web;purchase;{};2025-05-01T08:00:00Z"
+    events(tmp_path, *map(row.format, ("12,50", "-3", "1e2", "0,5")), header=header)
+    with pytest.raises(SchemaError, match=r"no numbers in 2 rows .*--decimal comma"):
+        read_folder(tmp_path)
+    returned = "1 event of 4 are returns"
+    inputs = read_folder(tmp_path, decimal="comma")
+    assert sorted(inputs.log.value.tolist()) == [0.5, 12.5, 100.0]
+    assert returned in inputs.notes[0]
+    for other in ("12.50", "1.234,50", "1,234.50", "1,234,5"):
+        events(tmp_path, row.format(other), row.format("1,5"), header=header)
+        with pytest.raises(SchemaError, match="no numbers in 1 row"):
+            read_folder(tmp_path, decimal="comma")
+    with pytest.raises(ParameterError, match="--decimal"):
+        read_folder(tmp_path, decimal=",")
+
+
+def test_where_no_row_can_be_read_the_advice_is_not_to_leave_all_of_them_out(tmp_path):
+    events(tmp_path, *["ann,tea,web,view,1.5.2025 8:00"] * 3)
+    with pytest.raises(SchemaError, match=r"in all 3 rows\. Write times") as caught:
+        read_folder(tmp_path)
+    assert "--on-invalid" not in str(caught.value)
+
+
 def test_a_missing_value_stays_missing_and_is_said(tmp_path):
     header = HEADER.replace("timestamp", "value,timestamp")
     at = "2025-05-01T08:00:00Z"
@@ -287,7 +321,8 @@ def test_a_consent_that_cannot_be_read_is_no_and_is_said(tmp_path):
     (tmp_path / "users.csv").write_text("user_id,timezone,consent_email\nann,Europe/Berlin,opted in\n")
     inputs = read_folder(tmp_path)
     assert not inputs.audience.consent.any()
-    assert inputs.notes == ("users.csv: consent_email is neither true nor false in 1 row: taken for false.",)
+    said = "users.csv: consent_email is neither true nor false in 1 row: taken for false. Write true or false."
+    assert inputs.notes == (said,)
 
 
 def test_somebody_listed_twice_is_refused_or_left_out(tmp_path):
@@ -417,7 +452,7 @@ def test_messages_that_cannot_be_are_left_out_and_counted(tmp_path):
 def test_what_can_be_no_id_is_refused(tmp_path, ids):
     frame = pd.DataFrame({"user_id": ids, "item_id": "tea", "channel": "web", "event": "view"})
     frame.assign(timestamp=pd.Timestamp("2025-05-01 08:00", tz="UTC")).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(SchemaError, match="user_id holds values that are no ids in 2 rows"):
+    with pytest.raises(SchemaError, match="user_id holds values that are no ids in all 2 rows"):
         read_folder(tmp_path)
 
 

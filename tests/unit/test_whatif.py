@@ -51,7 +51,7 @@ def test_a_looser_limit_earns_more_and_is_the_plan_of_that_limit():
     assert table.loc[("value", "all"), "change"] == pytest.approx(found.after.value - first.value)
     assert table.loc[("messages", "sms"), "after"] == 40
     assert table.loc[("messages", "all"), "before"] == len(first)
-    assert repr(found).startswith("WhatIf(Budget('sms') -> Budget('sms'): value ")
+    assert repr(found).startswith("WhatIf(Budget('sms') -> another limit: value ")
 
 
 def test_the_gap_is_told_from_the_cap_by_its_length():

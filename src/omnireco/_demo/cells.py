@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._core.checks import name_rows
 from omnireco._core.units import SECOND_US
 from omnireco.errors import SchemaError
 
@@ -24,6 +25,8 @@ MISSING = frozenset({"", "na", "n/a", "nan", "nat", "null", "none", "\\n", "<na>
 """Words that stand for a missing time, number, zone or consent, in any case; as an id or a name they are themselves."""
 
 UNITS = {"s": SECOND_US, "ms": 1_000, "us": 1}
+EXCEL = "excel"
+_EXCEL_DAYS = 25_569  # days of a spreadsheet, which counts from 1899-12-30, up to 1970
 _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TIME = re.compile(
@@ -80,8 +83,8 @@ def ids(column: Any, *, as_text: bool) -> tuple[pd.Series, np.ndarray]:
     return pd.Series(column.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)), odd
 
 
-def numbers(column: Any) -> tuple[pd.Series, np.ndarray]:
-    """Return numbers as they are stored, or written with a decimal point: 12.50, -3, 1e3."""
+def numbers(column: Any, *, comma: bool = False) -> tuple[pd.Series, np.ndarray]:
+    """Return numbers as they are stored, or written with a decimal point: 12.50, -3, 1e3; with ``comma`` 12,50."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.types as pt
@@ -91,6 +94,8 @@ def numbers(column: Any) -> tuple[pd.Series, np.ndarray]:
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return pd.Series(values), np.isinf(values)
     words, row = _distinct(column)
+    if comma:  # a point would be a mark of thousands or another file's decimal point: neither is guessed
+        words = np.array(["a point" if "." in word else word.replace(",", ".") for word in words], object)
     read = np.array([float(word) if _NUMBER.fullmatch(word) else np.nan for word in words])
     odd = ~np.isfinite(read) & ~_absent(words)
     read[odd] = np.nan
@@ -108,12 +113,12 @@ def flags(column: Any) -> tuple[pd.Series, np.ndarray]:
     return pd.Series(pd.array(value[row], dtype="boolean")), odd[row]
 
 
-def shares(column: Any) -> tuple[pd.Series, np.ndarray]:
+def shares(column: Any, *, comma: bool = False) -> tuple[pd.Series, np.ndarray]:
     """Return probabilities: numbers, or yes for 1 and no for 0."""
     yes, odd = flags(column)
     if not odd.any():
         return yes.astype("Float64").astype(float), odd
-    read, wrong = numbers(column)
+    read, wrong = numbers(column, comma=comma)
     return read.where(~wrong, yes.astype("Float64").astype(float)), wrong & odd
 
 
@@ -124,7 +129,8 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
     ----------
     column : pyarrow column
     form : str, optional
-        The format of the times: a unit since 1970 (s, ms, us), or a pattern of strptime. ISO 8601 by default.
+        The format of the times: a unit since 1970 (s, ms, us), ``"excel"``, or a pattern of strptime. ISO 8601 by
+        default.
     timezone : str, optional
         For a column in which no time has an offset.
     where : str
@@ -147,18 +153,19 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
     absent = _absent(words)
     if form is None and (pt.is_integer(kind) or _are_counts(words[~absent])):
         raise SchemaError(
-            f"{where} holds whole numbers without a unit. Give it: --time-format s, or ms, or us, since 1970. "
-            "For days such as 20250601: --time-format %Y%m%d."
+            f"{where} holds numbers without a unit. Give it: --time-format s, or ms, or us, since 1970. "
+            "For days such as 20250601: --time-format %Y%m%d; for those of a spreadsheet, such as 45809.5: "
+            "--time-format excel."
         )
     at, zoned = _instants_of(words, form)
     odd, aware = (at == _NEVER) & ~absent, zoned[row]
     known = ~(absent | odd)[row]
     some, all_of_them = bool((aware & known).any()), bool((aware | ~known).all())
     if some and not all_of_them:
-        n, other = int((aware & known).sum()), int((~aware & known).sum())
+        n, without = int((aware & known).sum()), ~aware & known
         raise SchemaError(
-            f"{where} has an offset in {n:,} row{'' if n == 1 else 's'} and none in {other:,}. Write all of them "
-            "with an offset, or none."
+            f"{where} has an offset in {n:,} row{'' if n == 1 else 's'} and none in {name_rows(without)}. Write all of "
+            "them with an offset, or none."
         )
     at[absent | odd] = _NEVER
     stamps = pd.Series(at[row].view("datetime64[us]"))
@@ -183,6 +190,8 @@ def _instants_of(words: np.ndarray, form: str | None) -> tuple[np.ndarray, np.nd
         read = [_iso(word) for word in words]
     elif form in UNITS:
         read = [_counted(word, UNITS[form]) for word in words]
+    elif form == EXCEL:
+        read = [_spreadsheet(word) for word in words]
     else:
         read = [_patterned(word, form) for word in words]
     at = np.array([one[0] for one in read], np.int64)
@@ -228,6 +237,17 @@ def _counted(word: str, unit_us: int) -> tuple[int, bool]:
     return (at if _EARLIEST_US <= at < _LATEST_US else _NEVER), True
 
 
+def _spreadsheet(word: str) -> tuple[int, bool]:
+    """Return a day count of a spreadsheet, on the clock of the sheet, to the second: 1971 to 2200."""
+    text = word.strip().replace(",", ".")
+    if not _NUMBER.fullmatch(text):
+        return _NEVER, False
+    days = float(text) - _EXCEL_DAYS
+    if not 365 <= days < 84_006:
+        return _NEVER, False
+    return round(days * 86_400) * SECOND_US, False
+
+
 def _patterned(word: str, form: str) -> tuple[int, bool]:
     try:
         at = dt.datetime.strptime(word.strip(), form)
@@ -239,7 +259,8 @@ def _patterned(word: str, form: str) -> tuple[int, bool]:
 
 
 def _are_counts(words: np.ndarray) -> bool:
-    return bool(words.size) and all(word.strip().lstrip("+-").replace(".", "", 1).isdigit() for word in words)
+    plain = (word.strip().lstrip("+-").replace(",", ".").replace(".", "", 1) for word in words)
+    return bool(words.size) and all(word.isdigit() for word in plain)
 
 
 def _absent(words: np.ndarray) -> np.ndarray:

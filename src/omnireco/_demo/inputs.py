@@ -155,6 +155,7 @@ def read_folder(
     constants: Mapping[str, str] | None = None,
     time_format: str | None = None,
     encoding: str | None = None,
+    decimal: str = "point",
     on_invalid: str = "raise",
 ) -> Inputs:
     """Read ``events`` and, where they exist, ``messages``, ``users`` and ``items`` from a folder.
@@ -170,9 +171,12 @@ def read_folder(
     constants : mapping of str to str, optional
         Columns of the events that are the same in every row, such as ``{"channel": "web"}``.
     time_format : str, optional
-        A pattern of strptime, or the unit of times counted since 1970: s, ms or us. ISO 8601 by default.
+        A pattern of strptime, the unit of times counted since 1970: s, ms or us, or excel, the days of a spreadsheet.
+        ISO 8601 by default.
     encoding : str, optional
         Of CSV files that are not UTF-8 and have no byte-order mark.
+    decimal : {"point", "comma"}
+        How numbers are written in CSV files.
     on_invalid : {"raise", "drop"}
         Whether a row that cannot be read is an error, or is left out and counted in ``notes``.
 
@@ -194,7 +198,8 @@ def read_folder(
     if timezone is not None and not is_zone(timezone):
         raise ParameterError(f"--timezone must be an IANA zone such as 'UTC' or 'Europe/Berlin'. Got {timezone!r}.")
     drop = check_choice(on_invalid, "--on-invalid", ("raise", "drop")) == "drop"
-    asked = Asked(timezone, time_format, encoding, columns or {}, constants or {}, drop)
+    comma = check_choice(decimal, "--decimal", ("point", "comma")) == "comma"
+    asked = Asked(timezone, time_format, encoding, columns or {}, constants or {}, drop, comma)
     _check_names(asked)
     folder, files = _find(Path(path))
     opened = {name: open_file(file, name, asked) for name, file in files.items()}
@@ -235,8 +240,8 @@ def _check_names(asked: Asked) -> None:
     """Refuse names that are none of our columns: they would be without effect."""
     known = dict.fromkeys(name for columns in COLUMNS.values() for name in columns)
     free = [name for name in asked.columns if not name.startswith(("consent_", "reachable_"))]
-    check_known(free, known, "--columns maps our name to yours")
-    check_known(asked.constants, ("channel", "event", "store_id"), "--set")
+    check_known(free, known, "--columns maps our name to yours", missing=None)
+    check_known(asked.constants, ("channel", "event", "store_id"), "--set", missing=None)
 
 
 def _check_used(asked: Asked, opened: Mapping[str, Opened]) -> None:

@@ -66,7 +66,7 @@ _MAY_MISS = {
 }
 _WRITE = {
     "time": "Write times as 2025-06-01T12:00:00+02:00, or say how they are written: --time-format '%d/%m/%Y %H:%M'.",
-    "number": "Write numbers with a point and nothing else: 1234.50.",
+    "number": "Write numbers with a point and nothing else: 1234.50; for 1234,50 say --decimal comma.",
     "share": "Write true, false, or a probability such as 0.9.",
     "id": "Write ids as whole numbers or texts.",
 }
@@ -83,6 +83,7 @@ class Asked:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     drop: bool = False
+    comma: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +273,10 @@ def _reader(
         return lambda column: cells.instants(column, form=asked.time_format, timezone=asked.timezone, where=where)
     if kind == "id":
         return lambda column: cells.ids(column, as_text=as_text)
-    return {
-        "name": cells.texts,
-        "zone": cells.zones,
-        "number": cells.numbers,
-        "share": cells.shares,
-        "flag": cells.flags,
-    }[kind]
+    if kind in ("number", "share"):
+        read = cells.numbers if kind == "number" else cells.shares
+        return lambda column: read(column, comma=asked.comma)
+    return {"name": cells.texts, "zone": cells.zones, "flag": cells.flags}[kind]
 
 
 def _a(kind: str, asked: Asked) -> str:
@@ -303,7 +301,7 @@ def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
     if not odd.any():
         return []
     n = counted(int(odd.sum()), "row")
-    return [f"{opened.file.name}: {name} is neither true nor false in {n}: taken for false."]
+    return [f"{opened.file.name}: {name} is neither true nor false in {n}: taken for false. Write true or false."]
 
 
 @dataclass(slots=True)
@@ -322,10 +320,10 @@ class _LeftOut:
         if not rows.any():
             return
         if not self.may:
-            raise SchemaError(
-                f"{self.opened.file.name}: {reason} in {name_rows(rows)}. {fix}{' ' if fix else ''}Or leave such rows "
-                "out, counted: --on-invalid drop."
-            )
+            all_of_them = len(rows) > 1 and bool(rows.all())  # then nothing would be left
+            where = f"all {len(rows):,} rows" if all_of_them else name_rows(rows)
+            leave = "" if all_of_them else "Or leave such rows out, counted: --on-invalid drop."
+            raise SchemaError(" ".join(filter(None, [f"{self.opened.file.name}: {reason} in {where}.", fix, leave])))
         fresh = rows & ~self.mask
         if fresh.any():
             self.reasons[reason] = int(fresh.sum())

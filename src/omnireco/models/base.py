@@ -346,8 +346,8 @@ class Model(ABC):
         used[histories.csr.indices] = True
         if (n := int((unknown & used).sum())) > 0:
             raise UnknownIdError(
-                f"recommend: the histories hold {n:,} items that the model has never seen (it knows "
-                f"{len(self.items):,}). Refit on newer data, or leave them out: "
+                f"recommend: the histories hold {n:,} item{'' if n == 1 else 's'} that the model has never seen "
+                f"(it knows {len(self.items):,}). Refit on newer data, or leave them out: "
                 "model.recommend(histories.with_items(model.items), k=...)."
             )
         return histories.with_items(self.items)

@@ -372,7 +372,7 @@ class Plan:
         ...                       "send_at": pd.to_datetime(["2025-06-01 09:00"] * 2, utc=True)})
         >>> made = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.Budget("sms", cost=1, total=1)])
         >>> made.with_limit(om.Budget("sms", cost=1, total=2))
-        WhatIf(Budget('sms') -> Budget('sms'): value 0.5 -> 0.7, 1 -> 2 messages)
+        WhatIf(Budget('sms') -> another limit: value 0.5 -> 0.7, 1 -> 2 messages)
         """
         check_complete(self.touches, "with_limit")
         if self.constraints is None:

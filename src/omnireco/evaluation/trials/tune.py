@@ -106,7 +106,8 @@ class Tuned:
     @property
     def verdict(self) -> str:
         """What to use, in one sentence; numbers are rounded, and ``best`` has them whole."""
-        many = f"{count_of(self.n_trials, 'setting')} tried, compared on a later window with {self.n_people:,} people"
+        tried = f"{count_of(self.n_trials, 'setting')} tried"
+        many = f"{tried}, compared on data that chose nothing, of {self.n_people:,} people"
         if self.best == self.default:
             return f"Keep the default: nothing tried was better even on the window that chose ({many})."
         size = f"{self.gain:+.4f} {self.metric} ({self.low:+.4f} to {self.high:+.4f})"

@@ -41,8 +41,9 @@ class WhatIf:
     to: str
 
     def __repr__(self) -> str:
+        to = "another limit" if self.to == self.changed else self.to
         return (
-            f"WhatIf({self.changed} -> {self.to}: value {self.before.value:.6g} -> {self.after.value:.6g}, "
+            f"WhatIf({self.changed} -> {to}: value {self.before.value:.6g} -> {self.after.value:.6g}, "
             f"{len(self.before):,} -> {len(self.after):,} messages)"
         )
 
