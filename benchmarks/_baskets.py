@@ -155,7 +155,7 @@ def tifu_vectors(split: Split, rules: Rules) -> sp.csr_matrix:
 
 
 def _parts(split: Split, rules: Rules, sizes: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
-    """Yield own vectors and the plain means of the nearest people by Euclidean distance, for several numbers of them."""
+    """Yield own vectors and the plain means of the nearest people by Euclidean distance, for several numbers."""
     vectors = tifu_vectors(split, rules)
     square = np.asarray(vectors.multiply(vectors).sum(1)).ravel()
     transposed = vectors.T.tocsr()
@@ -209,8 +209,14 @@ def tifu_search(split: Split, *, sweeps: int = 2, metric: str = "ndcg@10") -> tu
             cells = list(product(range(len(GRID["neighbors"])), GRID["alpha"]))
             lists = {cell: np.full((split.people.size, max(KS)), -1, np.int64) for cell in cells}
             for rows, own, means in _parts(split, rules, GRID["neighbors"]):
-                for n, alpha in cells:
-                    lists[n, alpha][rows] = top(alpha * own + (1 - alpha) * means[n], max(KS))
+                best_own = top(own, 2 * max(KS))
+                for n, mean in enumerate(means):  # the best of the sum are among the best of its two terms
+                    some = np.sort(np.concatenate([best_own, top(mean, 2 * max(KS))], axis=1), axis=1)
+                    mine, theirs = (np.take_along_axis(one, some, 1) for one in (own, mean))
+                    again = np.diff(some, axis=1, prepend=-1) == 0
+                    for alpha in GRID["alpha"]:
+                        score = np.where(again, -1.0, alpha * mine + (1 - alpha) * theirs)
+                        lists[n, alpha][rows] = np.take_along_axis(some, top(score, max(KS)), 1)
             tried += len(cells)
             found = [(float(measure(one, split)[metric].mean()), cell) for cell, one in lists.items()]
             best, (n, alpha) = max(found, key=lambda pair: pair[0])

@@ -17,9 +17,9 @@ from omnireco.data.weights import Weights, event_weights, person_steps
 
 __all__ = ["Found", "Held", "held_out", "search"]
 
-_CROWD, _ASKED, _FEWEST = 20_000, 1_000, 50  # people searched at most, asked at most, asked at least
-_STEPS = (20.0, None, 40.0, 10.0, 5.0, 2.5)
-_DAYS = ("90D", None, "365D", "180D", "30D")
+_CROWD, _ASKED, _FEWEST = 20_000, 800, 50  # people searched at most, asked at most, asked at least
+_STEPS = (20.0, None, 40.0, 10.0, 5.0)
+_DAYS = ("90D", None, "365D", "30D")
 _NEIGHBORS = (100, 30, 300)
 _WEIGHTS = (0.3, 0.03, 0.1, 1.0, 3.0, 10.0)
 _K = 10

@@ -75,8 +75,8 @@ class NextBasket(Estimator):
     calendar time, which needs no number of groups and means the same for people who shop often and seldom. A return (a
     number below 0) counts against the item itself.
 
-    The search holds out the last basket of at most 1,000 people, among at most 20,000, and takes the setting with the
-    highest NDCG@10 of lists that may repeat: of half-lives in steps (2.5 to 40, none) and days (30 to 365, none), one
+    The search holds out the last basket of at most 800 people, among at most 20,000, and takes the setting with the
+    highest NDCG@10 of lists that may repeat: of half-lives in steps (5 to 40, none) and days (30 to 365, none), one
     after the other, with all numbers of neighbours and weights from 0.03 to 10. A matrix has no baskets, and fewer than
     50 people with two of them are too few to choose by: then 100 neighbours, weights of 0.3 and
     ``Weights(step_half_life=20, half_life="90D")``. Deterministic. Fit costs that of ``linear`` twice, and keeps
