@@ -76,11 +76,8 @@ class Tale:
 
 
 PEERS: dict[str, tuple[Any, dict[str, tuple[float, ...]]]] = {
-    "SLIST": (
-        Slist(),
-        {"alpha": (0.2, 0.5, 0.8), "delta": (1, 2, 4), "asked": (1, 2, 4), "ridge": (1, 3, 10)},
-    ),
-    "TALE": (Tale(), {"tau": (0.5, 2, 8), "asked": (1, 2, 4), "ridge": (50, 100, 200, 500)}),
+    "SLIST": (Slist(), {"alpha": (0.2, 0.5, 0.8), "delta": (1, 2), "asked": (1, 2, 4), "ridge": (3, 10)}),
+    "TALE": (Tale(), {"tau": (0.5, 4), "asked": (1, 2, 4), "ridge": (50, 100, 200)}),
 }
 
 

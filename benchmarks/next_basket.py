@@ -5,7 +5,7 @@
 
 The protocol of Li et al., "A next basket recommendation reality check" (TOIS 2023): people with 3 to 50 baskets,
 products bought 17 times (3 on Ta-Feng) in all but the last baskets, each person's last basket is the test. NDCG's ideal
-list runs over the whole basket there, and here. They draw a fifth of the people five times; here everybody is asked, and
+list runs over the whole basket there and here. They draw a fifth of the people five times; here everybody is asked, and
 neighbours come from everybody's history. Settings are chosen inside the histories, on the last baskets of these:
 TIFU-KNN's by coordinate descent over its paper's grid, NextBasket's by its own fit. Prints a fingerprint of the split.
 Writes results/next_basket.json.

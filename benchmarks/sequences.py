@@ -14,7 +14,7 @@ item of the same people.
 
 --peers runs SLIST and TALE, from their formulas, on the same split, and counts targets of the head (the fifth of the
 items with the most training events) and of the tail apart. Their settings are chosen on the last but one item of 1,500
-drawn people, in sequences of the 3,000 most popular items, where one costs a second; NextItem's are the table's. Writes
+drawn people, in sequences of the 1,500 most popular items, where one costs little; NextItem's are the table's. Writes
 results/sequences_peers.json.
 """
 
@@ -83,9 +83,9 @@ def sessions(folder: Path) -> None:
     (RESULTS / "sequences_sessions.json").write_text(json.dumps(rows, indent=1))
 
 
-def peers(folder: Path, *, quick: bool) -> None:
+def peers(folder: Path, *, people: int | None, quick: bool) -> None:
     """Print SLIST, TALE, NextItem and NextItem with EASE, all targets, those of the head and those of the tail."""
-    file, popular = folder / NAME / "sequences.parquet", 800 if quick else 3_000
+    file, popular = folder / NAME / "sequences.parquet", 500 if quick else 1_500
     train, _, target = read_sequences(file, back=1)
     small = popular_part(train, popular)
     inner = target[target.isin(small.items.ids) & target.index.isin(small.users.ids)]
@@ -96,6 +96,9 @@ def peers(folder: Path, *, quick: bool) -> None:
         train, known = (popular_part(one, popular) for one in (train, known))
         target = target[target.isin(train.items.ids)]
         known = om.EventLog.from_frame(known.to_frame().query("user_id in @target.index"))
+    elif people is not None:
+        some = np.sort(np.random.default_rng(0).choice(known.users.ids, people, replace=False))
+        known = om.EventLog.from_frame(known.to_frame().query("user_id in @some"))
     head = by_popularity(train, target.reindex(known.users.ids).to_numpy())
     gains, rows = {}, []
     print(f"  {head.mean():.1%} of {head.size:,} targets are of the head; split {om.data.fingerprint(train, known)}")
@@ -191,6 +194,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="print mixes on the last but one item, choose none by hand")
     parser.add_argument("--sessions", action="store_true", help="SessionKNN beside NextItem, nothing else")
     parser.add_argument("--peers", action="store_true", help="SLIST and TALE beside NextItem, head and tail apart")
+    parser.add_argument("--people", type=int, metavar="N", help="so many drawn people are asked of --peers")
     arguments = parser.parse_args()
     header(__doc__)
     if arguments.data is not None:
@@ -202,7 +206,7 @@ def main() -> None:
         sessions(folder)
         return
     if arguments.peers:
-        peers(folder, quick=arguments.quick)
+        peers(folder, people=arguments.people, quick=arguments.quick)
         return
     if arguments.tune and not arguments.quick:
         tune(folder)

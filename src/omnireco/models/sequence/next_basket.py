@@ -307,7 +307,9 @@ class NextBasketModel(Model):
         """Return the mean row of each person's neighbours, weighed by similarity, float64 (n, n_items)."""
         heard = np.asarray(near.sum(axis=1)).ravel()
         scale = np.repeat(1.0 / np.where(heard > 0, heard, 1.0), np.diff(near.indptr))
-        return sp.csr_matrix((near.data * scale, near.indices, near.indptr), near.shape) @ self.people.astype(np.float64)
+        return sp.csr_matrix((near.data * scale, near.indices, near.indptr), near.shape) @ self.people.astype(
+            np.float64
+        )
 
 
 def _nearest(near: sp.csr_matrix, n: int) -> sp.csr_matrix:
