@@ -56,7 +56,7 @@ class Split:
         """Return the same without anybody's last basket, which becomes the truth of at most so many drawn people."""
         last = self.history.groupby("user")["order"].transform("max")
         is_last = (self.history["order"] == last) & (last > 0)
-        asked = np.unique(self.history.loc[is_last, "user"].to_numpy())
+        asked = np.intersect1d(self.history.loc[is_last, "user"], self.history.loc[~is_last, "user"])
         if asked.size > most:
             asked = np.sort(np.random.default_rng(seed).choice(asked, most, replace=False))
         return _split(self.history[~is_last], self.history[is_last], asked, self.n_users, self.n_items)
