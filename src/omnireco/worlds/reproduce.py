@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.arrow import arrow_stream
-from omnireco._core.checks import check_choice, check_names
+from omnireco._core.checks import check_choice, check_names, shown
 from omnireco._core.compute import Progress, ticker
+from omnireco._core.contract import Estimator
 from omnireco._core.notebook import html_table
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.data.events import EventLog
@@ -114,7 +115,9 @@ class Reproduction:
         return pd.DataFrame(found, columns=["model", *self.columns])
 
 
-def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, progress: Progress = False) -> Reproduction:
+def reproduce(
+    name: str, path: Any, *, models: Iterable[str] | Mapping[str, Any] | None = None, progress: Progress = False
+) -> Reproduction:
     """Reproduce a published table, from your own copy of its data.
 
     So that nobody has to believe a number in a README: the same protocol, the settings that are stated, ours beside
@@ -130,8 +133,9 @@ def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, prog
         "test"), or ``train.txt`` and ``test.txt`` with one person and their items per line. Sequences:
         ``sequences.parquet`` with ``user_id``, ``item_id`` and ``position``, or one person and their items per line.
         SAR: ``ratings.parquet`` with ``user_id``, ``item_id``, ``rating`` and ``timestamp``, or MovieLens' ``u.data``.
-    models : iterable of str, optional
-        Rows of ours to run, by name; all by default.
+    models : iterable of str, or mapping of str to estimator, optional
+        Rows of ours to run, by name; all by default. A mapping runs estimators of your own under the same protocol;
+        not for the sequences, whose rows are mixes of two models.
     progress : bool or callable(done, total)
         A bar over models.
 
@@ -162,6 +166,8 @@ def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, prog
     """
     check_choice(name, "name", tuple(TABLES))
     table = TABLES[name]
+    if isinstance(models, Mapping):
+        table = _with_rows(table, models)
     wanted = tuple(table.ours) if models is None else check_names(models, "models")
     for model in wanted:
         check_choice(model, "models", tuple(table.ours))
@@ -184,6 +190,22 @@ def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, prog
     )
     _log.info("%r", done)
     return done
+
+
+def _with_rows(table: Table, models: Mapping[str, Any]) -> Table:
+    """Return the table with other rows of ours."""
+    if table.kind == "sequence":
+        raise ParameterError(
+            "models: the rows of a table of sequences are mixes of two models, so they are named: "
+            f"models=[{next(iter(table.ours))!r}]."
+        )
+    for row, estimator in models.items():
+        if not isinstance(estimator, Estimator):
+            raise ParameterError(
+                f"models[{shown(row)}] must be an estimator. Got {shown(estimator)}: write "
+                "models={'EASE': om.EASE(regularization=300)}."
+            )
+    return replace(table, ours=dict(models))
 
 
 def _find(name: str, table: Table, path: Path) -> Path:
