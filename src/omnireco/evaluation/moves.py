@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.checks import shown
 from omnireco._core.contract import Estimator
+from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 
@@ -20,6 +21,7 @@ __all__ = [
     "factor_moves",
     "half_life_moves",
     "level_moves",
+    "rarity_moves",
     "scaled_weights",
     "start_of",
     "target_moves",
@@ -97,6 +99,24 @@ def level_moves(start: Weights) -> list[list[Move]]:
         return replace(setting, weights=replace(setting.weights, events=None, channels=None))
 
     return [[("all ones", level)]]
+
+
+def rarity_moves(start: Weights, log: EventLog) -> list[list[Move]]:
+    """Return the moves that let rare types count more, as weights by hand mostly do: views little, purchases much.
+
+    The factor of a type is the root of how many times rarer it is than the commonest one, or the whole of it.
+    """
+    names, counts = log.events.ids.tolist(), np.bincount(log.event, minlength=len(log.events))
+    if sum(counts > 0) < 2 or start.targets is not None or min((start.events or {}).values(), default=1.0) <= 0:
+        return []  # what takes away, or is left out, has a meaning that no search may undo
+
+    def grade(setting: Setting, power: float) -> Setting:
+        present = dict(setting.weights.events or {})
+        rarer = (counts.max() / np.maximum(counts, 1)) ** power
+        factors = {name: float(f"{factor:.2g}") for name, factor in zip(names, rarer, strict=True)}
+        return replace(setting, weights=replace(setting.weights, events=present | factors))
+
+    return [[(f"rare types count more, power {power:g}", partial(grade, power=power)) for power in (0.5, 1.0)]]
 
 
 def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start: Weights) -> list[list[Move]]:
