@@ -70,7 +70,7 @@ def main() -> None:
             people,
             at=[at.tz_localize("UTC").to_pydatetime() for at in visits["timestamp"]],
             channel=channel,
-            context={"hour": (hours.dayofweek * 24 + hours.hour).to_numpy()},
+            context={"hour": (hours.day_of_week * 24 + hours.hour).to_numpy()},
             exclude=[seen[user] for user in people.tolist()],
         )
         values = earned_by(model.recommend(requests, k=K, threads=1), visits)

@@ -8,7 +8,7 @@ import pytest
 
 import omnireco as om
 from omnireco.data.asking.requests import Asked
-from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
 from omnireco.models.together import scorers as _scorers
 from omnireco.models.together.calibration import Isotonic
 from omnireco.models.together.features import Facts
@@ -67,6 +67,24 @@ def test_context_pays_where_it_matters():
     report = om.evaluate(lists, chosen, k=10, metrics=[om.ndcg])
     gain = report.differences("flat").iloc[0]
     assert gain["low"] > 0
+
+
+def test_what_the_order_gains_over_each_model_is_measured_inside_fit():
+    assert list(MODEL.validation) == ["popularity", "buyagain"]
+    for gain, low, high, n in MODEL.validation.values():
+        assert 0 < low < gain < high
+        assert n > 40
+    assert ranker(n_requests=60, requests_from=CUT).fit(TRAIN).validation == {}  # fewer than 20 people to judge it
+
+
+def test_a_ranker_that_is_worse_than_its_own_candidates_warns():
+    """What the channel meant turns round before the last fifth of the requests: the order that was learned is wrong."""
+    frame = TRAIN.to_frame()
+    turned = frame["timestamp"] >= "2025-02-23"
+    frame.loc[turned, "channel"] = frame.loc[turned, "channel"].map({"app": "web", "web": "app"})
+    with pytest.warns(DataWarning, match=r"orders worse than its own candidate model '\w+' alone: NDCG@10 -0\.\d+"):
+        model = ranker(n_requests=1000, requests_from=CUT).fit(om.EventLog.from_frame(frame))
+    assert all(high < 0 for _, _, high, _ in model.validation.values())
 
 
 def test_shuffled_context_loses_the_gain():
