@@ -124,10 +124,10 @@ def new_people(frame: pd.DataFrame, data: om.Dataset, step: int) -> pd.DataFrame
         past = data.before(midnight)
         here = set(past.events.items.ids[np.unique(past.events.item[past.events.item >= 0])].tolist())
         rows = {name: one.fit(past, threads=1) for name, (one, valid) in rows_of().items() if valid is None}
-        rows["UserKNN, of the last 2 days"] = Recent(om.models.UserKNN(), "2D").fit(past)
-        rows["SegmentPopularity by region, of the last day"] = Recent(
-            om.models.SegmentPopularity(prior_strength=20.0), "1D"
-        ).fit(past)
+        half_day = om.Weights(half_life="12h")
+        regional = om.models.SegmentPopularity(prior_strength=20.0, weights=half_day)
+        rows["UserKNN, of the last 7 days"] = Recent(om.models.UserKNN(weights=om.Weights(half_life="2D")), "7D").fit(past)
+        rows["SegmentPopularity that ages, by region"] = Recent(regional, "7D").fit(past)
         for seen in SEEN:
             truth = part[(part["nth"] >= seen) & (part["nth"] < seen + 5)]
             people = truth["user_id"].unique()

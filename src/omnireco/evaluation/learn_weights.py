@@ -39,6 +39,7 @@ from omnireco.evaluation.moves import (
     Setting,
     factor_moves,
     half_life_moves,
+    joint_moves,
     level_moves,
     rarity_moves,
     scaled_weights,
@@ -512,8 +513,7 @@ def _weighing(
     lives = half_life_moves(half_lives if search.half_lives is None else search.half_lives)
     return [
         *(level_moves(start) if search.events is None and search.channels is None else []),
-        *lives,
-        *(rarity_moves(start, log) if search.events is None else []),
+        *(joint_moves(lives, rarity_moves(start, log)) if search.events is None else lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
         *(factor_moves("events", name, types, start) for name, types in groups.items()),

@@ -20,6 +20,7 @@ __all__ = [
     "Setting",
     "factor_moves",
     "half_life_moves",
+    "joint_moves",
     "level_moves",
     "rarity_moves",
     "scaled_weights",
@@ -117,6 +118,21 @@ def rarity_moves(start: Weights, log: EventLog) -> list[list[Move]]:
         return replace(setting, weights=replace(setting.weights, events=present | factors))
 
     return [[(f"rare types count more, power {power:g}", partial(grade, power=power)) for power in (0.5, 1.0)]]
+
+
+def joint_moves(first: list[list[Move]], second: list[list[Move]]) -> list[list[Move]]:
+    """Return two groups as one, with every pair of theirs: one step at a time would end where either alone is best."""
+    if not first or not second:
+        return [*first, *second]
+
+    def both(setting: Setting, one: Callable[[Setting], Setting], other: Callable[[Setting], Setting]) -> Setting:
+        return other(one(setting))
+
+    (ours,), (theirs,) = first, second
+    pairs = [
+        (f"{name}, {other}", partial(both, one=move, other=then)) for name, move in ours for other, then in theirs
+    ]
+    return [[*ours, *theirs, *pairs]]
 
 
 def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start: Weights) -> list[list[Move]]:
