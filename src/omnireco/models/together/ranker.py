@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -42,7 +42,7 @@ from omnireco.models.together.calibration import Isotonic, calibration_error
 from omnireco.models.together.features import Facts, Pasts, describe
 from omnireco.models.together.population import Clocks, Population
 from omnireco.models.together.scorers import Quadratic, Trees, fit_lambdamart, fit_lightgbm
-from omnireco.models.together.validated import against_its_models, warn_if_worse
+from omnireco.models.together.validated import against_its_models, warn_if_unknown, warn_if_worse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,10 @@ class Ranker(Estimator):
     requests_from : str, timedelta, datetime or date
         Where the tables for learning end and the requests to learn from begin: a time before the end of the data
         (``"28D"``), or an instant.
+    refresh : str or timedelta, optional
+        How often the tables are learned again while the order is, such as ``"1D"``, as often as the model will be fitted
+        again in use. By default they end at ``requests_from`` for all requests: where items live for days, none of what
+        people chose later is known to them, and ``fit`` warns.
     timezone : str, optional
         One IANA zone for everybody's local hours, in place of the zones of the audience.
     n_requests : int
@@ -139,6 +143,9 @@ class Ranker(Estimator):
     *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
     likelihood; then all of them teach it.
 
+    *Freshness.* With ``refresh`` each request is described by tables that end at the last of the instants ``t, t +
+    refresh, ...`` before it; everything else is as above. One more fit of the models for each.
+
     *Cost.* Two fits of the models, and features of ``n_requests * (negatives + chosen)`` rows. Some 70,000
     candidates per second are described and scored on one core; work goes in blocks of requests. Deterministic; the
     order is learned on one thread.
@@ -171,6 +178,7 @@ class Ranker(Estimator):
     half_lives: tuple[str, str] = ("7D", "60D")
     gap: str = "30min"
     requests_from: Any = "28D"
+    refresh: Any = None
     timezone: str | None = None
     n_requests: int = 10_000
     negatives: int = 50
@@ -206,6 +214,8 @@ class Ranker(Estimator):
         if len(lives) != 2 or check_duration(lives[0], "half_lives") > check_duration(lives[1], "half_lives"):
             raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
         check_duration(self.gap, "gap")
+        if self.refresh is not None:
+            check_duration(self.refresh, "refresh")
         _start_of(self.requests_from, 0)
         if isinstance(self.requests_from, dt.date):  # instants are kept as text, which a file can hold
             object.__setattr__(self, "requests_from", self.requests_from.isoformat())
@@ -253,22 +263,50 @@ class Ranker(Estimator):
         events = tuple(str(name) for name in log.events.ids if name not in self.dislikes)[:_MOST_EVENT_TYPES]
         plan = EventColumns(events, self._unfinished(events), tuple(self.dislikes))
         asked = self._asked(known, log, past)
-        learner = self._learn(past, clocks, known.catalog, plan, known.facts, threads)
         some = _drawn(asked.requests.at, self.n_requests, stream(self.seed, "ranker/requests"))
         cut = max(1, some.size - some.size // 5)
-        pasts = learner.index(log, clocks)
-        read = [Facts.read(frame, learner.population) for frame in known.facts]
-        x, label, indptr = self._examples(learner, pasts, asked, some[:cut], clocks, read)
+        folds, xs, labels, sizes = [], [], [], []
+        for start, teach, later in self._folds(past.end_us, asked.requests.at[some], cut):
+            learner = self._learn(
+                log.before(from_microseconds(start)), clocks, known.catalog, plan, known.facts, threads
+            )
+            pasts, read = learner.index(log, clocks), [Facts.read(frame, learner.population) for frame in known.facts]
+            x, label, size = self._examples(learner, pasts, asked, some[teach], clocks, read)
+            xs, labels, sizes = [*xs, *x], [*labels, *label], [*sizes, *size]
+            if later.size:
+                folds.append((learner, pasts, read, some[later]))
+        if not xs:
+            raise EmptyError(
+                "Ranker.fit: none of the choices after at= was among the candidates. Propose more (n_candidates=), add "
+                "a model that does (BuyAgain), or set exclude_seen=False where people come back for the same things."
+            )
+        x, label = np.concatenate(xs), np.concatenate(labels)
+        indptr = np.r_[0, np.cumsum(np.concatenate(sizes))].astype(np.int64)
+        del xs
         scorer = self._fit_scorer(x, label, indptr, progress)
         del x
-        held = _held_out(replace(learner, scorer=scorer), pasts, asked, some[cut:], clocks, read)
+        held = _held_out(folds, scorer, asked, clocks)
         curves, errors = _learn_curves(held)
-        gains = _validated(held, asked.requests.user[some[cut:]], tuple(learner.models))
+        user = asked.requests.user[some[cut:]]
+        gains = _validated(held, user, tuple(self.models))
         warn_if_worse(gains)
+        if self.refresh is None:
+            warn_if_unknown(asked.chosen, past)
         final = self._learn(log, clocks, known.catalog, plan, known.facts, threads)
         model = replace(final, scorer=scorer, curves=curves, calibration=ReadOnly(errors), validation=gains)
         _log.info("fitted %r on %d requests", model, indptr.size - 1)
         return model
+
+    def _folds(self, begin: int, at: np.ndarray, cut: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield where tables end, and which of the requests after it teach the order and which are held out."""
+        fold = np.zeros(at.size, np.int64)
+        step = 0
+        if self.refresh is not None:
+            step = check_duration(self.refresh, "refresh")
+            fold = (at - begin) // step
+        for number in np.unique(fold).tolist():
+            here = np.flatnonzero(fold == number)
+            yield begin + number * step, here[here < cut], here[here >= cut]
 
     def _asked(self, data: Dataset, log: EventLog, past: EventLog) -> Asked:
         """Return the requests to learn from, those from the end of ``past`` on, read from the events alone."""
@@ -357,8 +395,8 @@ class Ranker(Estimator):
         some: np.ndarray,
         clocks: Clocks,
         facts: Sequence[Facts],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return features, labels and list ends of the requests whose candidates hold a choice."""
+    ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        """Return features, labels and list lengths, by block, of the requests whose candidates hold a choice."""
         draw = stream(self.seed, "ranker/examples")
         xs, labels, sizes = [], [], []
         for rows in row_blocks(some.size, _BYTES_PER_ROW * self.n_candidates):
@@ -370,13 +408,7 @@ class Ranker(Estimator):
                 xs.append(learner.describe(pasts, block, listed.take(keep), clocks, facts)[0])
                 labels.append(label[keep].astype(np.float64))
                 sizes.append(np.unique(listed.row[keep], return_counts=True)[1])
-        if not xs:
-            raise EmptyError(
-                "Ranker.fit: none of the choices after at= was among the candidates. Propose more (n_candidates=), add "
-                "a model that does (BuyAgain), or set exclude_seen=False where people come back for the same things."
-            )
-        indptr = np.r_[0, np.cumsum(np.concatenate(sizes))].astype(np.int64)
-        return np.concatenate(xs), np.concatenate(labels), indptr
+        return xs, labels, sizes
 
     def _fit_scorer(self, x: np.ndarray, label: np.ndarray, indptr: np.ndarray, progress: Progress) -> Any:
         if self.ranker == "logit":
@@ -816,22 +848,19 @@ class _Held:
 
 
 def _held_out(
-    learner: RankerModel,
-    pasts: Pasts,
-    asked: Asked,
-    some: np.ndarray,
-    clocks: Clocks,
-    facts: Sequence[Facts],
+    folds: Sequence[tuple[RankerModel, Pasts, Sequence[Facts], np.ndarray]], scorer: Any, asked: Asked, clocks: Clocks
 ) -> _Held | None:
     """Return the candidates of later requests with their scores; None where none of them was chosen."""
-    parts = []
-    for rows in row_blocks(some.size, _BYTES_PER_ROW * learner.n_candidates):
-        block = asked.requests.take(some[rows])
-        listed = learner.propose(block, None)
-        score = learner.scorer(learner.describe(pasts, block, listed, clocks, facts)[0])
-        label = _is_chosen(asked, learner.items, some[rows], listed)
-        row, channel = listed.row + rows.start, _channels(block)[listed.row]
-        parts.append((row, _centred(listed.row, score), label, channel, listed.rank))
+    parts, begin = [], 0
+    for learner, pasts, facts, some in folds:
+        for rows in row_blocks(some.size, _BYTES_PER_ROW * learner.n_candidates):
+            block = asked.requests.take(some[rows])
+            listed = learner.propose(block, None)
+            score = scorer(learner.describe(pasts, block, listed, clocks, facts)[0])
+            label = _is_chosen(asked, learner.items, some[rows], listed)
+            row, channel = listed.row + begin + rows.start, _channels(block)[listed.row]
+            parts.append((row, _centred(listed.row, score), label, channel, listed.rank))
+        begin += some.size
     if not any(part[2].any() for part in parts):
         return None
     return _Held(*(np.concatenate(part) for part in zip(*parts, strict=True)))

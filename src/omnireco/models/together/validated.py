@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE
 from omnireco.errors import DataWarning
 
-__all__ = ["against_its_models", "warn_if_worse"]
+__all__ = ["against_its_models", "warn_if_unknown", "warn_if_worse"]
 
 _PLACES, _DRAWS, _FEWEST = 10, 500, 20
+_KNOWN = 0.5  # of the choices, of items that the tables know
 
 
 def against_its_models(
@@ -82,3 +86,20 @@ def warn_if_worse(gains: Mapping[str, tuple[float, float, float, int]]) -> None:
         DataWarning,
         stacklevel=3,
     )
+
+
+def warn_if_unknown(chosen: Interactions, past: EventLog) -> None:
+    """Warn where most of what was chosen had not been there when the tables ended that teach the order."""
+    there = np.zeros(len(past.items) + 1, np.bool_)
+    there[np.unique(past.item)] = True
+    there[NONE] = False
+    known = there[past.items.codes(chosen.items.ids, missing="none")]
+    share = float(known[chosen.csr.indices].mean()) if chosen.csr.nnz else 1.0
+    if share < _KNOWN:
+        warnings.warn(
+            f"Ranker.fit: {1 - share:.0%} of what was chosen in the requests is of items that nobody had touched before "
+            "requests_from=, so no table knows them while the order is learned, and what is fresh looks worthless. Write "
+            "Ranker(refresh='1D'), as often as you will fit.",
+            DataWarning,
+            stacklevel=3,
+        )
