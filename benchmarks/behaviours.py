@@ -1,12 +1,13 @@
-"""Which behaviour and which channel adds signal? Closed-form models of all behaviours, on simulated shops and groceries.
+"""Which behaviour and channel adds signal? Closed-form models of all behaviours, on simulated shops and groceries.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/behaviours.py [--quick]
 
-The last window of each log is the test. Every row has the same few settings, half-lives times ridges, and the window before
-the test chooses (whether lists may repeat is what learn_weights inferred there). ``TypedEASE`` is the closed form of several
-behaviours: one ridge regression from all types of event to the purchases that followed. Then each behaviour and each channel
-is left out of the pooled model. Shops (_shops.py) are simulated, and it is known what is true of them: the feed is noise.
-Intervals of NDCG@10 are paired with all behaviours counting 1, by person. The hash of each split is printed.
+The last window of each log is the test. Every row has the same few settings, half-lives times ridges, and the window
+before the test chooses (whether lists may repeat is what learn_weights inferred there). ``TypedEASE`` is the closed
+form of several behaviours: one ridge regression from all types of event to the purchases that followed. Then each
+behaviour and each channel is left out of the pooled model. Shops (_shops.py) are simulated, and it is known what is
+true of them: the feed is noise. Intervals of NDCG@10 are paired with all behaviours counting 1, by person. The hash
+of each split is printed.
 Writes results/behaviours.json.
 """
 
@@ -47,7 +48,11 @@ def settings_of(
             for ridge, life in itertools.product((20.0, 200.0), lives)
         ]
 
-    rows: dict[str, list[Any]] = {"target behaviour alone": pooled(alone), POOLED: pooled({}), "pooled, by hand": pooled(hand)}
+    rows: dict[str, list[Any]] = {
+        "target behaviour alone": pooled(alone),
+        POOLED: pooled({}),
+        "pooled, by hand": pooled(hand),
+    }
     rows["CrossChannel of EASE"] = [om.models.CrossChannel(estimator=one, lift=0.0) for one in pooled({})]
     for by in ("event", "channel and event"):
         rows[f"TypedEASE, by {by}"] = [
@@ -65,7 +70,8 @@ def compare(name: str, log: om.EventLog, horizon: str, target: list[str], hand: 
     events, channels = (list(map(str, names.ids)) for names in (log.events, log.channels))
     found = om.learn_weights(om.EASE(), past, horizon=horizon, target=target)
     repeats = not found.exclude_seen
-    print(f"\n{name}: {past.events}; split {om.data.fingerprint(past.events, later.events)}\n  {found}\n  {found.found}", flush=True)
+    split = om.data.fingerprint(past.events, later.events)
+    print(f"\n{name}: {past.events}; split {split}\n  {found}\n  {found.found}", flush=True)
 
     def ask(estimators: Mapping[str, Any], cut: Any) -> Any:
         truth = cut[1].events.select(events=target)
@@ -88,11 +94,11 @@ def compare(name: str, log: om.EventLog, horizon: str, target: list[str], hand: 
     means, gaps = report.to_frame().set_index("model")["mean"], report.differences(POOLED).set_index("model")
     table = []
     for key, one in rows.items():
-        line = {"log": name, "model": key, "ndcg": float(means[key]), "setting": str(one)}
+        line = {"log": name, "split": split, "model": key, "ndcg": float(means[key]), "setting": str(one)}
         if key in gaps.index:
             line |= {"gap": gaps.loc[key, "difference"], "low": gaps.loc[key, "low"], "high": gaps.loc[key, "high"]}
         table.append(line)
-    print(pd.DataFrame(table).drop(columns=["log", "setting"]).round(4).to_string(index=False), flush=True)
+    print(pd.DataFrame(table).drop(columns=["log", "split", "setting"]).round(4).to_string(index=False), flush=True)
     headline_of(report, "TypedEASE, by event", POOLED, f"NDCG@{K}, {name}, TypedEASE")
     return table
 

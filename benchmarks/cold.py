@@ -4,7 +4,8 @@
 
 A fifth of the people is held out whole (seed 0): their lists come from what they are, their truth is all they did.
 Then a fifth of the items is held out: people with a history are shown held-out items only, ordered by the vectors that
-their attributes predict. Last, groceries that were really born in October 2017, week by week. Settings are those of the docstrings; nothing was tuned.
+their attributes predict. Last, groceries that were really born in October 2017, week by week.
+Settings are those of the docstrings; nothing was tuned.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
 
 
 def new_products(folder: Path) -> None:
-    """Groceries that nobody had bought before October 2017: what is known of them, against what households buy of the kind.
+    """Groceries that nobody had bought before October 2017: attributes, against what households buy of the kind.
 
-    Each week of four, the new products of the month are ranked for the households that buy one of them for the first time.
+    Each week of four, the new products of the month are ranked for the households that then buy one of them first.
     """
     place = folder / "complete_journey"
     columns = ["household_id", "product_id", "transaction_timestamp"]
@@ -111,7 +112,9 @@ def new_products(folder: Path) -> None:
     new = born[(born >= begin) & (born < begin + 4 * week)].index.to_numpy()
     past = rows[rows["timestamp"] < begin]
     counts = past.groupby("item_id")["user_id"].nunique()
-    x = om.Interactions.from_frame(past[past["item_id"].isin(counts[counts >= 10].index)][["user_id", "item_id"]], binary=True)
+    x = om.Interactions.from_frame(
+        past[past["item_id"].isin(counts[counts >= 10].index)][["user_id", "item_id"]], binary=True
+    )
     about = pd.concat(
         [pd.DataFrame({"user_id": goods["item_id"], "item_id": f"{name}=" + goods[name]}) for name in
          ("kind", "product_category", "department", "brand")]
@@ -126,7 +129,9 @@ def new_products(folder: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(4):
         at = begin + number * week
-        later = rows[rows["item_id"].isin(new) & (rows["timestamp"] < at + week)].drop_duplicates(["user_id", "item_id"])
+        later = rows[rows["item_id"].isin(new) & (rows["timestamp"] < at + week)].drop_duplicates(
+            ["user_id", "item_id"]
+        )
         truth = later[(later["timestamp"] >= at) & later["user_id"].isin(x.users.ids)]
         people = np.unique(truth["user_id"])
         shop = rows[rows["item_id"].isin(new) & (rows["timestamp"] < at)]

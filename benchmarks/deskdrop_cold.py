@@ -7,9 +7,9 @@ of deskdrop.py. **Articles by age**: the protocol of deskdrop.py, its targets ap
 **Articles born that day**: likes, bookmarks, comments and follows of known people on articles first seen on the same
 day, which no model of midnight can know; the lists are asked at the very instant, out of all that happened before it,
 refitted every hour. **New people**: people who first come after June 2016; the next five articles they open after
-their first 1, 2 or 5, of articles known at midnight, are the truth, asked with nothing but those first ones (fold-in); four
-times as many days. Validity
-windows are those of a Catalog in which an article is valid for some days from its first event. There are no attributes
+their first 1, 2 or 5, of articles known at midnight, are the truth, asked with nothing but those first ones
+(fold-in); four times as many days. Validity windows are those of a Catalog in which an article is valid for some days
+from its first event. There are no attributes
 of articles; of people there is the region. Intervals are paired, by person, from 2,000 resamples.
 Writes results/deskdrop_cold.json.
 """
@@ -126,7 +126,9 @@ def new_people(frame: pd.DataFrame, data: om.Dataset, step: int) -> pd.DataFrame
         rows = {name: one.fit(past, threads=1) for name, (one, valid) in rows_of().items() if valid is None}
         half_day = om.Weights(half_life="12h")
         regional = om.models.SegmentPopularity(prior_strength=20.0, weights=half_day)
-        rows["UserKNN, of the last 7 days"] = Recent(om.models.UserKNN(weights=om.Weights(half_life="2D")), "7D").fit(past)
+        rows["UserKNN, of the last 7 days"] = Recent(om.models.UserKNN(weights=om.Weights(half_life="2D")), "7D").fit(
+            past
+        )
         rows["SegmentPopularity that ages, by region"] = Recent(regional, "7D").fit(past)
         for seen in SEEN:
             truth = part[(part["nth"] >= seen) & (part["nth"] < seen + 5)]

@@ -345,7 +345,11 @@ def test_rare_types_may_count_more_in_one_step():
     assert root["view"] == whole["view"] == 1.0
     assert 1 < root["purchase"] < whole["purchase"] < whole["favourite"]
     assert whole["purchase"] == pytest.approx(root["purchase"] ** 2, rel=0.1)
-    for start in (om.Weights(events={"view": 0.0}), om.Weights(events={"view": -1.0}), om.Weights(targets={"view": 0.5})):
+    for start in (
+        om.Weights(events={"view": 0.0}),
+        om.Weights(events={"view": -1.0}),
+        om.Weights(targets={"view": 0.5}),
+    ):
         assert om.evaluation.moves.rarity_moves(start, log) == []
     one = om.EventLog.from_frame(log.to_frame().query("event == 'view'"))
     assert om.evaluation.moves.rarity_moves(om.Weights(), one) == []

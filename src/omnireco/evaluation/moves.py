@@ -129,9 +129,7 @@ def joint_moves(first: list[list[Move]], second: list[list[Move]]) -> list[list[
         return other(one(setting))
 
     (ours,), (theirs,) = first, second
-    pairs = [
-        (f"{name}, {other}", partial(both, one=move, other=then)) for name, move in ours for other, then in theirs
-    ]
+    pairs = [(f"{name}, {other}", partial(both, one=move, other=then)) for name, move in ours for other, then in theirs]
     return [[*ours, *theirs, *pairs]]
 
 

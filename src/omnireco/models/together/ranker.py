@@ -101,9 +101,9 @@ class Ranker(Estimator):
         Where the tables for learning end and the requests to learn from begin: a time before the end of the data
         (``"28D"``), or an instant.
     refresh : str or timedelta, optional
-        How often the tables are learned again while the order is, such as ``"1D"``, as often as the model will be fitted
-        again in use. By default they end at ``requests_from`` for all requests: where items live for days, none of what
-        people chose later is known to them, and ``fit`` warns.
+        How often the tables are learned again while the order is, such as ``"1D"``, as often as the model will be
+        fitted again in use. By default they end at ``requests_from`` for all requests: where items live for days,
+        none of what people chose later is known to them, and ``fit`` warns.
     timezone : str, optional
         One IANA zone for everybody's local hours, in place of the zones of the audience.
     n_requests : int
@@ -265,14 +265,20 @@ class Ranker(Estimator):
         asked = self._asked(known, log, past)
         some = _drawn(asked.requests.at, self.n_requests, stream(self.seed, "ranker/requests"))
         cut = max(1, some.size - some.size // 5)
-        folds, xs, labels, sizes = [], [], [], []
-        for start, teach, later in self._folds(past.end_us, asked.requests.at[some], cut):
+        times = np.take(asked.requests.at, some)
+        folds: list[_Fold] = []
+        xs: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        sizes: list[np.ndarray] = []
+        for start, teach, later in self._folds(past.end_us, times, cut):
             learner = self._learn(
                 log.before(from_microseconds(start)), clocks, known.catalog, plan, known.facts, threads
             )
             pasts, read = learner.index(log, clocks), [Facts.read(frame, learner.population) for frame in known.facts]
-            x, label, size = self._examples(learner, pasts, asked, some[teach], clocks, read)
-            xs, labels, sizes = [*xs, *x], [*labels, *label], [*sizes, *size]
+            for all_of, of_fold in zip(
+                (xs, labels, sizes), self._examples(learner, pasts, asked, some[teach], clocks, read), strict=True
+            ):
+                all_of.extend(of_fold)
             if later.size:
                 folds.append((learner, pasts, read, some[later]))
         if not xs:
@@ -475,8 +481,8 @@ class RankerModel:
     calibration : mapping of str to (float, int)
         Expected calibration error out of sample and the number of candidates behind it, by channel.
     validation : mapping of str to (float, float, float, int)
-        By proposing model: what the ranker's order gains over that model's own in NDCG@10 of the candidates, on requests
-        that did not teach the order, its 95 % interval, and the people. Empty for fewer than 20 people.
+        By proposing model: what the ranker's order gains over that model's own in NDCG@10 of the candidates, on
+        requests that did not teach the order, its 95 % interval, and the people. Empty for fewer than 20 people.
     """
 
     items: Vocabulary
@@ -836,6 +842,9 @@ def _chances(curves: Mapping[str, Isotonic], channel: np.ndarray, row: np.ndarra
     return chance
 
 
+_Fold = tuple[RankerModel, Pasts, Sequence[Facts], np.ndarray]  # tables, and the requests held out after them
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
     """Full lists of requests that did not teach the order, flat, by request."""
@@ -847,9 +856,7 @@ class _Held:
     rank: np.ndarray  # (n, n_models)
 
 
-def _held_out(
-    folds: Sequence[tuple[RankerModel, Pasts, Sequence[Facts], np.ndarray]], scorer: Any, asked: Asked, clocks: Clocks
-) -> _Held | None:
+def _held_out(folds: Sequence[_Fold], scorer: Any, asked: Asked, clocks: Clocks) -> _Held | None:
     """Return the candidates of later requests with their scores; None where none of them was chosen."""
     parts, begin = [], 0
     for learner, pasts, facts, some in folds:

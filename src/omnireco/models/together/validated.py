@@ -42,8 +42,8 @@ def against_its_models(
     Returns
     -------
     dict of str to (gain, low, high, n_people)
-        Empty where fewer than 20 people chose a candidate. A choice that nobody proposed is missed by every order alike,
-        and counts for none.
+        Empty where fewer than 20 people chose a candidate. A choice that nobody proposed is missed by every order
+        alike, and counts for none.
     """
     n, wanted = user.size, np.bincount(row[label], minlength=user.size)
     asked = np.flatnonzero(wanted)
@@ -81,8 +81,8 @@ def warn_if_worse(gains: Mapping[str, tuple[float, float, float, int]]) -> None:
     gain, low, high, n = worse[name]
     warnings.warn(
         f"Ranker.fit: on the last fifth of its requests the ranker orders worse than its own candidate model {name!r} "
-        f"alone: NDCG@10 {gain:+.4f} [{low:+.4f}, {high:+.4f}] over {n:,} people. Use that model alone, give the ranker "
-        "more requests (an earlier requests_from=) or less context=. See model.validation.",
+        f"alone: NDCG@10 {gain:+.4f} [{low:+.4f}, {high:+.4f}] over {n:,} people. Use that model alone, give "
+        "the ranker more requests (an earlier requests_from=) or less context=. See model.validation.",
         DataWarning,
         stacklevel=3,
     )
@@ -97,9 +97,9 @@ def warn_if_unknown(chosen: Interactions, past: EventLog) -> None:
     share = float(known[chosen.csr.indices].mean()) if chosen.csr.nnz else 1.0
     if share < _KNOWN:
         warnings.warn(
-            f"Ranker.fit: {1 - share:.0%} of what was chosen in the requests is of items that nobody had touched before "
-            "requests_from=, so no table knows them while the order is learned, and what is fresh looks worthless. Write "
-            "Ranker(refresh='1D'), as often as you will fit.",
+            f"Ranker.fit: {1 - share:.0%} of what was chosen in the requests is of items that nobody had touched "
+            "before requests_from=, so no table knows them while the order is learned, and what is fresh looks "
+            "worthless. Write Ranker(refresh='1D'), as often as you will fit.",
             DataWarning,
             stacklevel=3,
         )
