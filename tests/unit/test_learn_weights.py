@@ -351,6 +351,10 @@ def test_rare_types_may_count_more_in_one_step():
         om.Weights(targets={"view": 0.5}),
     ):
         assert om.evaluation.moves.rarity_moves(start, log) == []
+    (with_target,) = om.evaluation.moves.rarity_moves(om.Weights(), log, ["purchase"])
+    name, alone = with_target[-1]
+    assert name == "the target alone"
+    assert alone(begin).weights.events == {"cart": 0.0, "favourite": 0.0, "view": 0.0}
     one = om.EventLog.from_frame(log.to_frame().query("event == 'view'"))
     assert om.evaluation.moves.rarity_moves(om.Weights(), one) == []
 

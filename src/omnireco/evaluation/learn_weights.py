@@ -258,7 +258,7 @@ def learn_weights(
     n_kept = max(1, len(windows) // _KEPT)
     cuts = tuple((window.past, window.later) for window in windows)
     seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
-    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train, _shortest(cuts)))
+    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train, _shortest(cuts)), truth[0])
     tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
     channels = tuple(map(str, log.channels.ids)) if len(log.channels) > 1 and weight_names(estimator) else ()
@@ -496,7 +496,12 @@ def _serves_repeating(
 
 
 def _weighing(
-    estimator: Estimator, search: Search, start: Weights, log: EventLog, half_lives: Sequence[str | None]
+    estimator: Estimator,
+    search: Search,
+    start: Weights,
+    log: EventLog,
+    half_lives: Sequence[str | None],
+    target: Iterable[str] = (),
 ) -> list[list[Move]]:
     """Return the moves of the weights; none for an estimator that has no weights."""
     if not weight_names(estimator):
@@ -513,7 +518,7 @@ def _weighing(
     lives = half_life_moves(half_lives if search.half_lives is None else search.half_lives)
     return [
         *(level_moves(start) if search.events is None and search.channels is None else []),
-        *(joint_moves(lives, rarity_moves(start, log)) if search.events is None else lives),
+        *(joint_moves(lives, rarity_moves(start, log, target)) if search.events is None else lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
         *(factor_moves("events", name, types, start) for name, types in groups.items()),

@@ -102,10 +102,11 @@ def level_moves(start: Weights) -> list[list[Move]]:
     return [[("all ones", level)]]
 
 
-def rarity_moves(start: Weights, log: EventLog) -> list[list[Move]]:
+def rarity_moves(start: Weights, log: EventLog, target: Iterable[str] = ()) -> list[list[Move]]:
     """Return the moves that let rare types count more, as weights by hand mostly do: views little, purchases much.
 
-    The factor of a type is the root of how many times rarer it is than the commonest one, or the whole of it.
+    The factor of a type is the root of how many times rarer it is than the commonest one, or the whole of it. Or the
+    types of ``target`` count alone.
     """
     names, counts = log.events.ids.tolist(), np.bincount(log.event, minlength=len(log.events))
     if sum(counts > 0) < 2 or start.targets is not None or min((start.events or {}).values(), default=1.0) <= 0:
@@ -117,7 +118,15 @@ def rarity_moves(start: Weights, log: EventLog) -> list[list[Move]]:
         factors = {name: float(f"{factor:.2g}") for name, factor in zip(names, rarer, strict=True)}
         return replace(setting, weights=replace(setting.weights, events=present | factors))
 
-    return [[(f"rare types count more, power {power:g}", partial(grade, power=power)) for power in (0.5, 1.0)]]
+    others = dict.fromkeys(sorted(set(names) - set(target)), 0.0)
+
+    def alone(setting: Setting) -> Setting:
+        return replace(setting, weights=replace(setting.weights, events=dict(setting.weights.events or {}) | others))
+
+    steps: list[Move] = [
+        (f"rare types count more, power {power:g}", partial(grade, power=power)) for power in (0.5, 1.0)
+    ]
+    return [[*steps, ("the target alone", alone)] if 0 < len(others) < len(names) else steps]
 
 
 def joint_moves(first: list[list[Move]], second: list[list[Move]]) -> list[list[Move]]:
