@@ -275,7 +275,8 @@ def learn_weights(
             begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
         if climb.value(begun) > climb.value(best):
             best = begun
-        before, after = (last.values(setting) for setting in (begun, best))
+        before = last.values(begun)
+        after = before if best == begun else last.values(best)
         gain, low, high = _interval(after - before, search)
         signal = []
         for channel in channels:
