@@ -87,6 +87,46 @@ def test_a_ranker_that_is_worse_than_its_own_candidates_warns():
     assert all(high < 0 for _, _, high, _ in model.validation.values())
 
 
+def news(days=24, n_users=60, seed=0):
+    """Eight items a day, of which two are what everybody reads, on the day and the one after."""
+    draw = np.random.default_rng(seed)
+    user = np.tile(np.arange(n_users), days * 3)
+    day = np.repeat(np.arange(days), n_users * 3)
+    born = np.maximum(day - draw.integers(0, 2, user.size), 0)
+    item = born * 8 + np.where(
+        draw.random(user.size) < 0.7, draw.integers(0, 2, user.size), draw.integers(2, 8, user.size)
+    )
+    at = START + pd.to_timedelta(day * 1440 + draw.integers(0, 1440, user.size), unit="min")
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "timestamp": at}).drop_duplicates(["user_id", "item_id"])
+    return om.EventLog.from_frame(frame.assign(channel="web", event="view").sort_values("timestamp"))
+
+
+def test_where_items_live_for_days_stale_tables_are_noticed_and_fresh_ones_learn():
+    past, later = om.Dataset(news()).rolling(horizon="1D", n=1)[0]
+    now = om.Popularity(by="weight", weights=om.Weights(half_life="12h"))
+    settings = {"models": {"now": now, "knn": om.ItemKNN()}, "context": (), "half_lives": ("12h", "7D")}
+    with pytest.warns(DataWarning, match=r"9\d% of what was chosen .* Write Ranker\(refresh='1D'\)"):
+        stale = om.Ranker(**settings, requests_from="7D").fit(past)
+    assert not stale.validation
+    fresh = om.Ranker(**settings, requests_from="7D", refresh="1D").fit(past)
+    assert all(n > 20 for *_, n in fresh.validation.values())
+    asked = past.requests()
+    lists = {name: model.recommend(asked, k=5) for name, model in (("stale", stale), ("fresh", fresh))}
+    lists["now"] = now.fit(past).recommend(asked, k=5)
+    means = (
+        om.evaluate(lists, later.events, k=5, metrics=[om.ndcg], n_bootstrap=0).to_frame().set_index("model")["mean"]
+    )
+    assert means["fresh"] > means["stale"]
+    assert means["fresh"] > 0.9 * means["now"]
+
+
+def test_tables_of_one_fold_are_those_of_none():
+    """A refresh as long as the requests last changes nothing."""
+    plain, whole = (ranker(n_requests=300, requests_from="9D", refresh=one).fit(TRAIN) for one in (None, "30D"))
+    assert (plain.recommend(REQUESTS, k=5).codes == whole.recommend(REQUESTS, k=5).codes).all()
+    assert plain.validation == whole.validation
+
+
 def test_shuffled_context_loses_the_gain():
     draw = np.random.default_rng(0)
     known, code = REQUESTS.labels["channel"]
