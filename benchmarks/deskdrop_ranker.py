@@ -54,6 +54,7 @@ def main() -> None:
     parser = options(__doc__, quick="every fortieth day, logit alone")
     parser.add_argument("--every", type=int, default=8, metavar="N", help="every Nth day reported")
     parser.add_argument("--kinds", nargs="+", default=["logit", "lightgbm"])
+    parser.add_argument("--situations", nargs="+", default=list(SITUATIONS), choices=list(SITUATIONS))
     arguments = parser.parse_args()
     header(__doc__)
     quick = arguments.quick
@@ -89,7 +90,7 @@ def main() -> None:
         for name, estimator in (("popularity that ages", fresh(now)), ("blended with RP3beta", mixed(now, taste, 0.5))):
             ask(name, estimator.fit(past, threads=1), visits, past, still)
         for kind in kinds:
-            for name, context in SITUATIONS.items():
+            for name, context in ((name, SITUATIONS[name]) for name in arguments.situations):
                 began = process_time()
                 ranker = om.Ranker(
                     models={"now": fresh(now), "slow": fresh(slow), "taste": taste},

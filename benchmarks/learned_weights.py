@@ -50,7 +50,7 @@ def groceries(folder: Path, households: int | None) -> tuple[om.EventLog, dict[s
     goods["item_id"] = goods["product_category"].astype(str) + " > " + goods["product_type"].astype(str)
     if households is not None:
         rows = rows[rows["household_id"].isin(np.sort(rows["household_id"].unique())[:households])]
-    rows = rows.merge(goods[["product_id", "item_id"]], on="product_id")
+    rows = rows.merge(goods[["product_id", "item_id"]].dropna(), on="product_id")
     paid = np.where(
         rows["coupon_disc"] > 0, "with a coupon", np.where(rows["retail_disc"] > 0, "on offer", "full price")
     )
