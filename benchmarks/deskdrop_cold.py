@@ -6,9 +6,10 @@ Three questions, September 2016 to February 2017, by default every fourth day; n
 of deskdrop.py. **Articles by age**: the protocol of deskdrop.py, its targets apart by the article's age at midnight.
 **Articles born that day**: likes, bookmarks, comments and follows of known people on articles first seen on the same
 day, which no model of midnight can know; the lists are asked at the very instant, out of all that happened before it,
-refitted every hour. **New people**: people whose first event falls on the day; what they touch next, of articles known
-at midnight, is the truth, asked as soon as they have touched one article, with nothing but that (fold-in). Validity
-windows are those of a Catalog in which an article is valid for some days from its first event. There are no attributes
+refitted every hour. **New people**: people who first come after June 2016; the next five articles they open after
+their first 1, 2 or 5, of articles known at midnight, are the truth, asked with nothing but those first ones
+(fold-in); four times as many days. Validity windows are those of a Catalog in which an article is valid for some days
+from its first event. There are no attributes
 of articles; of people there is the region. Intervals are paired, by person, from 2,000 resamples.
 Writes results/deskdrop_cold.json.
 """
@@ -26,6 +27,8 @@ from deskdrop_models import regions
 
 import omnireco as om
 
+NEW_FROM, SEEN = "2016-07-01", (1, 2, 5)
+EVENT_COLUMNS = ["user_id", "item_id", "channel", "event", "timestamp"]
 AGES = {"born the day before": (0, 1), "one to three days": (1, 3), "older": (3, 10_000)}
 
 
@@ -102,26 +105,50 @@ def born_today(frame: pd.DataFrame, data: om.Dataset, step: int) -> pd.DataFrame
 
 
 def new_people(frame: pd.DataFrame, data: om.Dataset, step: int) -> pd.DataFrame:
-    """Return one row per second article of a new person and model."""
+    """Return one row per target, model and number of articles seen, of people who came in the time that is judged.
+
+    The next five articles that they opened after the first 1, 2 or 5, of those known at midnight, are the truth. Models
+    are fitted at each midnight; the history that is asked with is those first articles and nothing else.
+    """
     at = frame["timestamp"].dt.floor("D")
     first = frame.groupby("user_id")["timestamp"].transform("min")
     born = frame.groupby("item_id")["timestamp"].transform("min")
-    own = frame[(first.dt.floor("D") == at) & (at >= pd.Timestamp(REPORTED[0]))].drop_duplicates(["user_id", "item_id"])
-    own = own.assign(nth=own.groupby("user_id").cumcount(), known=born < at)
-    second = own[(own["nth"] == 1) & own["known"]]
+    own = frame.assign(day=at, known=born < at)[first >= pd.Timestamp(NEW_FROM)]
+    opened = own.drop_duplicates(["user_id", "item_id"])
+    opened = opened.assign(nth=opened.groupby("user_id").cumcount())
+    own = own.merge(opened[["user_id", "item_id", "nth"]], on=["user_id", "item_id"])
+    targets = opened[opened["known"] & (opened["nth"] > 0) & (opened["nth"] < max(SEEN) + 5)]
     found = []
-    for day, part in list(second.groupby(second["timestamp"].dt.floor("D")))[::step]:
-        past = data.before(day.tz_localize("UTC"))
-        rows = {name: (pair[0].fit(past, threads=1), pair[1]) for name, pair in rows_of().items()}
-        regional = Recent(om.models.SegmentPopularity(prior_strength=20.0), "1D")
-        rows["SegmentPopularity by region, of the last day"] = (regional.fit(past), None)
-        for user, item, moment in part[["user_id", "item_id", "timestamp"]].itertuples(index=False):
-            now = data.before(moment.tz_localize("UTC"))
-            truth = pd.DataFrame({"user_id": [user], "item_id": [item]})
-            for name, (model, valid) in rows.items():
-                value = earned(asked(model, now, [user], moment.tz_localize("UTC"), valid), truth)[0]
-                found.append({"user_id": user, "model": name, "value": value})
-    return pd.DataFrame(found)
+    for day, part in list(targets.groupby("day"))[::step]:
+        midnight = day.tz_localize("UTC")
+        past = data.before(midnight)
+        here = set(past.events.items.ids[np.unique(past.events.item[past.events.item >= 0])].tolist())
+        rows = {name: one.fit(past, threads=1) for name, (one, valid) in rows_of().items() if valid is None}
+        half_day = om.Weights(half_life="12h")
+        regional = om.models.SegmentPopularity(prior_strength=20.0, weights=half_day)
+        rows["UserKNN, of the last 7 days"] = Recent(om.models.UserKNN(weights=om.Weights(half_life="2D")), "7D").fit(
+            past
+        )
+        rows["SegmentPopularity that ages, by region"] = Recent(regional, "7D").fit(past)
+        for seen in SEEN:
+            truth = part[(part["nth"] >= seen) & (part["nth"] < seen + 5)]
+            people = truth["user_id"].unique()
+            if not len(people):
+                continue
+            kept = own[own["user_id"].isin(people) & (own["nth"] < seen)]
+            stamps = kept["timestamp"].dt.tz_localize("UTC")
+            before = om.EventLog.from_frame(kept[EVENT_COLUMNS].assign(timestamp=stamps))
+            known = om.Dataset(before, audience=data.audience)
+            old = opened[opened["day"] < day].groupby("user_id")["item_id"].apply(list)
+            had = kept.groupby("user_id")["item_id"].apply(list)
+            out = [sorted(here & {*old.get(user, []), *had[user]}) for user in people.tolist()]
+            requests = known.requests(people, exclude=out)
+            for name, model in rows.items():
+                lists = model.recommend(requests, k=K, threads=1).to_frame()
+                ranked = {user: one["item_id"].tolist() for user, one in lists.groupby("user_id", sort=False)}
+                pairs = truth[["user_id", "item_id"]]
+                found.append(pairs.assign(model=name, seen=seen, value=earned(ranked, pairs)))
+    return pd.concat(found)
 
 
 def table_of(rows: pd.DataFrame, against: str = "Popularity that ages") -> pd.DataFrame:
@@ -140,6 +167,7 @@ def table_of(rows: pd.DataFrame, against: str = "Popularity that ages") -> pd.Da
 
 def main() -> None:
     parser = options(__doc__, quick="every fortieth day")
+    parser.add_argument("--only-people", action="store_true", help="new people alone")
     parser.add_argument("--every", type=int, default=4, metavar="N", help="every Nth day")
     arguments = parser.parse_args()
     header(__doc__)
@@ -149,11 +177,14 @@ def main() -> None:
     folder = data_folder("deskdrop_articles")
     frame, data = read(folder), om.Dataset(log, audience=regions(folder))
     tables = {}
-    aged = by_age(data, reporting)
-    for name, (low, high) in AGES.items():
-        tables[name] = table_of(aged[(aged["age"] > low) & (aged["age"] <= high)])
-    tables["born that day"] = table_of(born_today(frame, data, step))
-    tables["new people"] = table_of(new_people(frame, data, step))
+    if not arguments.only_people:
+        aged = by_age(data, reporting)
+        for name, (low, high) in AGES.items():
+            tables[name] = table_of(aged[(aged["age"] > low) & (aged["age"] <= high)])
+        tables["born that day"] = table_of(born_today(frame, data, step))
+    new = new_people(frame, data, max(1, step // 4))
+    for seen in SEEN:
+        tables[f"new people, {seen} seen"] = table_of(new[new["seen"] == seen])
     for name, table in tables.items():
         print(f"\n{name}\n{table.round(4).to_string(index=False)}", flush=True)
         best, base = table.sort_values("ndcg").iloc[-1], table[table["gap"].isna()].iloc[0]

@@ -2,17 +2,20 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/deskdrop_ranker.py [--kinds logit lightgbm] [--every N]
 
-The targets of deskdrop.py, of every eighth day reported, each asked at the instant at which the person first opened the
-article, in the situation of that visit: the local hour, and the channel, which is the device (desktop web, mobile web,
-Android, iOS). Models and rankers are fitted on what was before midnight; a ranker learns from the requests of the 14
-days before it. Histories are read up to the instant. "Shuffled" is the same fitted ranker, asked in the situation of
-another visit. Nothing is tuned. Intervals of NDCG@10 are paired, by person, from 2,000 resamples.
+The targets of deskdrop.py, of every eighth day reported, each asked at the instant at which the person first opened
+the article, in the situation of that visit: the local hour, and the channel, which is the device (desktop web, mobile
+web, Android, iOS). Models and rankers are fitted on what was before midnight; a ranker learns from the requests of
+the 7 days before it, described by tables that are learned again every midnight (``refresh="1D"``), but for the row
+whose tables end where those requests begin. Histories are read up to the instant. "Shuffled" is the same fitted
+ranker, asked in the situation of another visit. Nothing is tuned. Intervals of NDCG@10 are paired, by person, from
+2,000 resamples.
 Writes results/deskdrop_ranker.json.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from time import process_time
 from typing import Any
 
@@ -22,9 +25,12 @@ from _common import data_folder, header, headline, options, write
 from deskdrop import TASTE, K, asked_of, fresh, interval, mixed, read, touched
 
 import omnireco as om
+from omnireco.errors import DataWarning
 
 ZONE = "America/Sao_Paulo"
+STALE = "no context, tables of two weeks before"
 SITUATIONS: dict[str, tuple[str, ...]] = {
+    STALE: (),
     "no context": (),
     "channel (device)": ("channel",),
     "channel and hour": ("channel", "hour"),
@@ -48,6 +54,7 @@ def main() -> None:
     parser = options(__doc__, quick="every fortieth day, logit alone")
     parser.add_argument("--every", type=int, default=8, metavar="N", help="every Nth day reported")
     parser.add_argument("--kinds", nargs="+", default=["logit", "lightgbm"])
+    parser.add_argument("--situations", nargs="+", default=list(SITUATIONS), choices=list(SITUATIONS))
     arguments = parser.parse_args()
     header(__doc__)
     quick = arguments.quick
@@ -70,7 +77,7 @@ def main() -> None:
             people,
             at=[at.tz_localize("UTC").to_pydatetime() for at in visits["timestamp"]],
             channel=channel,
-            context={"hour": (hours.dayofweek * 24 + hours.hour).to_numpy()},
+            context={"hour": (hours.day_of_week * 24 + hours.hour).to_numpy()},
             exclude=[seen[user] for user in people.tolist()],
         )
         values = earned_by(model.recommend(requests, k=K, threads=1), visits)
@@ -83,17 +90,20 @@ def main() -> None:
         for name, estimator in (("popularity that ages", fresh(now)), ("blended with RP3beta", mixed(now, taste, 0.5))):
             ask(name, estimator.fit(past, threads=1), visits, past, still)
         for kind in kinds:
-            for name, context in SITUATIONS.items():
+            for name, context in ((name, SITUATIONS[name]) for name in arguments.situations):
                 began = process_time()
                 ranker = om.Ranker(
                     models={"now": fresh(now), "slow": fresh(slow), "taste": taste},
                     context=context,
                     ranker=kind,
                     half_lives=("12h", "7D"),
-                    requests_from="14D",
+                    requests_from="14D" if name == STALE else "7D",
+                    refresh=None if name == STALE else "1D",
                     timezone=ZONE,
                 )
-                model = ranker.fit(past, threads=1)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DataWarning)  # that the tables are stale is what one row is about
+                    model = ranker.fit(past, threads=1)
                 spent[f"{kind}, {name}"] = spent.get(f"{kind}, {name}", 0.0) + process_time() - began
                 ask(f"{kind}, {name}", model, visits, past, still)
                 if context:
@@ -105,7 +115,7 @@ def main() -> None:
             )
     print(table.round(4).to_string(index=False), flush=True)
     for line in table.to_dict("records"):
-        for title, other in (("less no context", "no context"), ("less shuffled", "shuffled")):
+        for title, other in (("less popularity", "popularity that ages"), ("less no context", "no context")):
             if line["model"].endswith("channel and hour"):
                 gap = [float(one) for one in re.findall(r"[-+][\d.]+", line[title])]
                 headline(f"NDCG@{K}, {line['model']}", line["ndcg"], beside=other, gap=gap)
@@ -123,6 +133,7 @@ def table_of(rows: pd.DataFrame, kinds: list[str]) -> pd.DataFrame:
         for title, other in (
             ("less popularity", "popularity that ages"),
             ("less no context", plain),
+            ("less stale", f"{kind}, {STALE}"),
             ("less shuffled", f"{name}, shuffled"),
         ):
             if other in wide and other != name:

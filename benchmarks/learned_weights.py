@@ -1,4 +1,4 @@
-"""Learned event weights on three real logs, on a later test: beside all ones and weights set by hand.
+"""Learned event weights on three real logs and seven simulated shops, on a later test: beside all ones and by hand.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/learned_weights.py [--quick]
 
@@ -10,6 +10,8 @@ from 2,000 resamples.
 - films: MovieLens-100K, ratings of 1 to 5 stars as five types of event, 4 and 5 are the target; ItemKNN.
 - groceries: The Complete Journey by product type, bought at the full price, on offer or with a coupon; BuyAgain.
 - articles: DeskDrop, one day ahead; popularity that ages. Its test is that of deskdrop.py, every fourth day.
+- shops: seven shops of _shops.py, simulated, with views, carts, favourites and purchases on two channels and a feed;
+  purchases are the target; ItemKNN. By hand twice: without a half-life, and with one that suits the length of the log.
 
 Writes results/learned_weights.json.
 """
@@ -23,6 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _common import data_folder, header, headline, options, own_log, own_span, plainly, write
+from _shops import HAND as HAND_OF_SHOPS
+from _shops import SHOPS
 from deskdrop import HAND, REPORTED, TARGETS, K, asking, days_of, fresh, interval, read, run
 
 import omnireco as om
@@ -77,13 +81,14 @@ def compare(name: str, log: om.EventLog, how: dict[str, Any]) -> list[dict[str, 
     start = how["estimator"]
     found = om.learn_weights(start, past, horizon=how["horizon"], target=how["target"])
     print(f"{name}: {past.events}\n  {found}\n  found {found.found}", flush=True)
-    rows = {
-        "all ones": found.start_estimator,
-        "by hand": replace(start, weights=om.Weights(events=how["hand"])),
-        "learn_weights": found.estimator,
-    }
-    if not how["hand"]:
-        del rows["by hand"]
+    rows = {"all ones": found.start_estimator}
+    if how["hand"]:
+        rows["by hand"] = replace(start, weights=om.Weights(events=how["hand"]))
+    if how.get("life"):
+        rows["by hand, fading"] = replace(start, weights=om.Weights(events=how["hand"], half_life=how["life"]))
+        others = {name: 0.0 for name in how["hand"] if name not in how["target"]}
+        rows["the target alone"] = replace(start, weights=om.Weights(events=others))
+    rows["learn_weights"] = found.estimator
     truth = later.events.select(events=how["target"]) if how["target"] else later.events
     lists = {
         key: one.fit(past, threads=1).recommend(past.requests(), k=K, exclude_seen=found.exclude_seen)
@@ -92,6 +97,11 @@ def compare(name: str, log: om.EventLog, how: dict[str, Any]) -> list[dict[str, 
     report = om.evaluate(lists, truth, k=K, metrics=[om.ndcg], n_bootstrap=2000)
     table = report.to_frame().set_index("model")["mean"]
     gaps = report.differences("all ones").set_index("model")
+    for other in [key for key in rows if key not in ("all ones", "learn_weights")]:
+        line = report.differences(other).set_index("model").loc["learn_weights"]
+        print(
+            f"  learned less {other}: {line['difference']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}]", flush=True
+        )
     return [line_of(name, key, table[key], gaps.loc[key] if key in gaps.index else None, found) for key in rows]
 
 
@@ -127,6 +137,16 @@ def articles(folder: Path, step: int) -> list[dict[str, Any]]:
     return table
 
 
+def shops(quick: bool) -> list[dict[str, Any]]:
+    """Return the rows of the simulated shops."""
+    table = []
+    for name, (shop, horizon) in list(SHOPS.items())[: 1 if quick else None]:
+        how = {"estimator": om.ItemKNN(), "hand": HAND_OF_SHOPS, "target": ["purchase"], "horizon": horizon}
+        how["life"] = "2D" if shop.days < 100 else "30D"
+        table += compare(name, shop.log(), how)
+    return table
+
+
 def owned(arguments: Any) -> list[dict[str, Any]]:
     """Return the rows of one's own log."""
     with plainly(arguments.data):
@@ -140,7 +160,7 @@ def main() -> None:
         data="user_id, item_id, event and timestamp; instead of the three",
     )
     parser.add_argument("--target", metavar="EVENT", help="with --data: the event that counts, such as purchase")
-    names = ("films", "groceries", "articles")
+    names = ("films", "groceries", "articles", "shops")
     parser.add_argument("--logs", nargs="+", default=names, choices=names)
     arguments = parser.parse_args()
     header(__doc__)
@@ -154,6 +174,7 @@ def main() -> None:
         "films": lambda: compare("films", *films(folder)),
         "groceries": lambda: compare("groceries", *groceries(folder, 200 if quick else None)),
         "articles": lambda: articles(folder, 20 if quick else 4),
+        "shops": lambda: shops(quick),
     }
     table: list[dict[str, Any]] = []
     for name in arguments.logs:
@@ -161,7 +182,7 @@ def main() -> None:
         shown = pd.DataFrame(table).drop(columns="found", errors="ignore").round(4)
         print("\n" + shown.to_string(index=False), flush=True)
         for row in table:
-            if "gap" in row and row["log"] == name:
+            if "gap" in row and (row["log"] == name or (name == "shops" and row["log"] in SHOPS)):
                 gap, what = [row["gap"], *map(float, row["interval"].split())], f"NDCG@{K}, {name}, {row['weights']}"
                 headline(what, row["ndcg"], beside="all ones", theirs=row["ndcg"] - row["gap"], gap=gap)
         if not quick and arguments.data is None:

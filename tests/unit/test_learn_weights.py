@@ -321,6 +321,44 @@ def test_where_people_buy_again_the_search_judges_by_lists_that_may_repeat():
     assert other.n_people < by_itself.n_people / 2  # most of what they bought is left out of the question
 
 
+def test_lists_may_repeat_also_where_repeats_are_few_but_all_that_can_be_found():
+    random, rows = np.random.default_rng(3), []
+    for user in range(300):
+        bought = random.permutation(400)[:40]
+        again = np.where(random.random(40) < 0.12, random.permutation(bought), bought)
+        rows += [(user, item, day) for item, day in zip(again, np.sort(random.uniform(0, 60, 40)), strict=True)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day"])
+    stamps = pd.Timestamp("2025-03-03", tz="UTC") + pd.to_timedelta(frame.pop("day"), unit="D").dt.floor("us")
+    log = om.EventLog.from_frame(frame.assign(timestamp=stamps, channel="web", event="purchase"))
+    few = Search(half_lives=[None], events=[], n_bootstrap=50)
+    learned = om.learn_weights(om.BuyAgain(), log, horizon="7D", search=few)
+    assert 0.02 < learned.repeats < 0.2
+    assert not learned.exclude_seen
+    assert om.learn_weights(om.Popularity(), world(1), horizon="10D", target=["purchase"], search=few).exclude_seen
+
+
+def test_rare_types_may_count_more_in_one_step():
+    log = shop_log(n_users=80)
+    (group,) = om.evaluation.moves.rarity_moves(om.Weights(), log)
+    begin = om.evaluation.moves.Setting(om.Weights(), om.ItemKNN())
+    root, whole = (move(begin).weights.events for _, move in group)
+    assert root["view"] == whole["view"] == 1.0
+    assert 1 < root["purchase"] < whole["purchase"] < whole["favourite"]
+    assert whole["purchase"] == pytest.approx(root["purchase"] ** 2, rel=0.1)
+    for start in (
+        om.Weights(events={"view": 0.0}),
+        om.Weights(events={"view": -1.0}),
+        om.Weights(targets={"view": 0.5}),
+    ):
+        assert om.evaluation.moves.rarity_moves(start, log) == []
+    (with_target,) = om.evaluation.moves.rarity_moves(om.Weights(), log, ["purchase"])
+    name, alone = with_target[-1]
+    assert name == "the target alone"
+    assert alone(begin).weights.events == {"cart": 0.0, "favourite": 0.0, "view": 0.0}
+    one = om.EventLog.from_frame(log.to_frame().query("event == 'view'"))
+    assert om.evaluation.moves.rarity_moves(om.Weights(), one) == []
+
+
 def test_half_lives_follow_the_length_of_the_log():
     lives = om.evaluation.search.half_lives_of
     assert lives(shop_log(n_users=20)) == (None, "1h", "4h", "12h", "2D", "7D")  # ten days

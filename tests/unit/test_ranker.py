@@ -8,7 +8,7 @@ import pytest
 
 import omnireco as om
 from omnireco.data.asking.requests import Asked
-from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
 from omnireco.models.together import scorers as _scorers
 from omnireco.models.together.calibration import Isotonic
 from omnireco.models.together.features import Facts
@@ -67,6 +67,64 @@ def test_context_pays_where_it_matters():
     report = om.evaluate(lists, chosen, k=10, metrics=[om.ndcg])
     gain = report.differences("flat").iloc[0]
     assert gain["low"] > 0
+
+
+def test_what_the_order_gains_over_each_model_is_measured_inside_fit():
+    assert list(MODEL.validation) == ["popularity", "buyagain"]
+    for gain, low, high, n in MODEL.validation.values():
+        assert 0 < low < gain < high
+        assert n > 40
+    assert ranker(n_requests=60, requests_from=CUT).fit(TRAIN).validation == {}  # fewer than 20 people to judge it
+
+
+def test_a_ranker_that_is_worse_than_its_own_candidates_warns():
+    """What the channel meant turns round before the last fifth of the requests: the order that was learned is wrong."""
+    frame = TRAIN.to_frame()
+    turned = frame["timestamp"] >= "2025-02-23"
+    frame.loc[turned, "channel"] = frame.loc[turned, "channel"].map({"app": "web", "web": "app"})
+    with pytest.warns(DataWarning, match=r"orders worse than its own candidate model '\w+' alone: NDCG@10 -0\.\d+"):
+        model = ranker(n_requests=1000, requests_from=CUT).fit(om.EventLog.from_frame(frame))
+    assert all(high < 0 for _, _, high, _ in model.validation.values())
+
+
+def news(days=24, n_users=60, seed=0):
+    """Eight items a day, of which two are what everybody reads, on the day and the one after."""
+    draw = np.random.default_rng(seed)
+    user = np.tile(np.arange(n_users), days * 3)
+    day = np.repeat(np.arange(days), n_users * 3)
+    born = np.maximum(day - draw.integers(0, 2, user.size), 0)
+    item = born * 8 + np.where(
+        draw.random(user.size) < 0.7, draw.integers(0, 2, user.size), draw.integers(2, 8, user.size)
+    )
+    at = START + pd.to_timedelta(day * 1440 + draw.integers(0, 1440, user.size), unit="min")
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "timestamp": at}).drop_duplicates(["user_id", "item_id"])
+    return om.EventLog.from_frame(frame.assign(channel="web", event="view").sort_values("timestamp"))
+
+
+def test_where_items_live_for_days_stale_tables_are_noticed_and_fresh_ones_learn():
+    past, later = om.Dataset(news()).rolling(horizon="1D", n=1)[0]
+    now = om.Popularity(by="weight", weights=om.Weights(half_life="12h"))
+    settings = {"models": {"now": now, "knn": om.ItemKNN()}, "context": (), "half_lives": ("12h", "7D")}
+    with pytest.warns(DataWarning, match=r"9\d% of what was chosen .* Write Ranker\(refresh='1D'\)"):
+        stale = om.Ranker(**settings, requests_from="7D").fit(past)
+    assert not stale.validation
+    fresh = om.Ranker(**settings, requests_from="7D", refresh="1D").fit(past)
+    assert all(n > 20 for *_, n in fresh.validation.values())
+    asked = past.requests()
+    lists = {name: model.recommend(asked, k=5) for name, model in (("stale", stale), ("fresh", fresh))}
+    lists["now"] = now.fit(past).recommend(asked, k=5)
+    means = (
+        om.evaluate(lists, later.events, k=5, metrics=[om.ndcg], n_bootstrap=0).to_frame().set_index("model")["mean"]
+    )
+    assert means["fresh"] > means["stale"]
+    assert means["fresh"] > 0.9 * means["now"]
+
+
+def test_tables_of_one_fold_are_those_of_none():
+    """A refresh as long as the requests last changes nothing."""
+    plain, whole = (ranker(n_requests=300, requests_from="9D", refresh=one).fit(TRAIN) for one in (None, "30D"))
+    assert (plain.recommend(REQUESTS, k=5).codes == whole.recommend(REQUESTS, k=5).codes).all()
+    assert plain.validation == whole.validation
 
 
 def test_shuffled_context_loses_the_gain():

@@ -39,7 +39,9 @@ from omnireco.evaluation.moves import (
     Setting,
     factor_moves,
     half_life_moves,
+    joint_moves,
     level_moves,
+    rarity_moves,
     scaled_weights,
     start_of,
     target_moves,
@@ -246,14 +248,17 @@ def learn_weights(
     truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
     _weighing(estimator, search, start, log, [None])  # names are refused before any window is read
     cuts = _cuts(known, horizon)
-    repeats = _repeats(cuts[: -max(1, len(cuts) // _KEPT)], truth)
+    searched = cuts[: -max(1, len(cuts) // _KEPT)]
+    repeats = _repeats(searched, truth)
     if exclude_seen is None:
-        exclude_seen = repeats < _OFTEN
+        exclude_seen = repeats < _OFTEN and not _serves_repeating(
+            searched, truth, Setting(start, estimator), metric, k, repeats
+        )
     windows = _windows(cuts, truth, exclude_seen=exclude_seen)
     n_kept = max(1, len(windows) // _KEPT)
     cuts = tuple((window.past, window.later) for window in windows)
     seen, last = windows[:-n_kept], _Kept(windows[-n_kept:], metric, k)
-    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train, _shortest(cuts)))
+    weighing = _weighing(estimator, search, start, log, half_lives_of(seen[0].train, _shortest(cuts)), truth[0])
     tuning = tuning_moves(estimator, search.parameters, seen[-1].past)
     climb = _Climb(seen, metric, k)
     channels = tuple(map(str, log.channels.ids)) if len(log.channels) > 1 and weight_names(estimator) else ()
@@ -270,7 +275,8 @@ def learn_weights(
             begun = climb.over(begun, [[("start, tuned as found", _with_estimator(best.estimator))]], tick)
         if climb.value(begun) > climb.value(best):
             best = begun
-        before, after = (last.values(setting) for setting in (begun, best))
+        before = last.values(begun)
+        after = before if best == begun else last.values(best)
         gain, low, high = _interval(after - before, search)
         signal = []
         for channel in channels:
@@ -381,27 +387,29 @@ class _Window:
                 "horizon, fewer windows, exclude_seen=False, or check target."
             )
         rows = np.flatnonzero(np.diff(relevant.indptr))
-        own = had[rows]
-        barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
-        requests = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, later, train, requests, rows, relevant[rows], exclude_seen)
+        asked = cls(past, later, train, past.requests(train.users.ids[rows]), rows, relevant[rows], False)
+        return asked.without_seen() if exclude_seen else asked
+
+    def without_seen(self) -> _Window:
+        """Return the window with lists that leave out what people had; its truth stays."""
+        own = self.train.matrix().csr[self.rows]
+        barred = ItemSets(self.train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
+        requests = self.past.requests(self.train.users.ids[self.rows], exclude=barred)
+        return replace(self, requests=requests, exclude_seen=True)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
-        """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
-        values = np.full(self.train.n_users, np.nan)
+        """Return the metric of each person who has a truth; 0 where nothing can be said."""
         try:
             model = setting.ready(partial_log=True).fit(self.past)
         except EmptyError:  # weights that leave nothing to learn from
             if strict:
                 raise
-            values[self.rows] = 0.0
-            return values
+            return np.zeros(self.rows.size)
         # what was seen on any channel is excluded by the requests, whatever it weighs
         lists = model.recommend(self.requests, k=k, exclude_seen=self.exclude_seen)
         place = match(self.train.items, lists.items, ("the past", "the lists"), column="item_id")
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
-        values[self.rows] = values_of(metric, codes, self.relevant)
-        return values
+        return values_of(metric, codes, self.relevant)
 
 
 def _windows(
@@ -432,7 +440,8 @@ class _Kept:
         if len(found) == 1:
             return found[0]
         _, codes = unite([window.train.users for window in self.windows], "users")
-        place, value = np.concatenate(codes), np.concatenate(found)
+        place = np.concatenate([code[window.rows] for code, window in zip(codes, self.windows, strict=True)])
+        value = np.concatenate(found)
         there = ~np.isnan(value)
         total, n = (np.bincount(place[there], weights=each[there]) for each in (value, there))
         return np.where(n > 0, total / np.where(n > 0, n, 1), np.nan)
@@ -468,8 +477,32 @@ def _repeats(cuts: Sequence[tuple[Dataset, Dataset]], truth: tuple[tuple[str, ..
     return again / chosen if chosen else 0.0
 
 
+def _serves_repeating(
+    cuts: Sequence[tuple[Dataset, Dataset]],
+    truth: tuple[tuple[str, ...], tuple[str, ...]],
+    setting: Setting,
+    metric: Metric,
+    k: int,
+    repeats: float,
+) -> bool:
+    """Return whether lists that may repeat find more of all that people chose than lists without what they had.
+
+    A tenth of the choices can be most of what any list finds.
+    """
+    if not repeats:
+        return False
+    asked = _windows(cuts, truth, exclude_seen=False)
+    gaps = [window.measure(setting, metric, k) - window.without_seen().measure(setting, metric, k) for window in asked]
+    return _is_clear(np.concatenate(gaps))
+
+
 def _weighing(
-    estimator: Estimator, search: Search, start: Weights, log: EventLog, half_lives: Sequence[str | None]
+    estimator: Estimator,
+    search: Search,
+    start: Weights,
+    log: EventLog,
+    half_lives: Sequence[str | None],
+    target: Iterable[str] = (),
 ) -> list[list[Move]]:
     """Return the moves of the weights; none for an estimator that has no weights."""
     if not weight_names(estimator):
@@ -483,12 +516,14 @@ def _weighing(
     channels = () if few else _known(search.channels, log.channels.ids, "channels")
     graded = _known(search.targets, log.events.ids, "targets")
     groups = _groups(search.events, log.events.ids)
+    lives = half_life_moves(half_lives if search.half_lives is None else search.half_lives)
     return [
         *(level_moves(start) if search.events is None and search.channels is None else []),
-        *half_life_moves(half_lives if search.half_lives is None else search.half_lives),
+        *(joint_moves(lives, rarity_moves(start, log, target)) if search.events is None else lives),
         *target_moves(graded, search.slopes, start),  # what an event says, before how much it counts
         *(factor_moves("channels", name, (name,), start) for name in channels),
         *(factor_moves("events", name, types, start) for name, types in groups.items()),
+        *lives,  # how fast events fade depends on which of them count
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._core.checks import shown
 from omnireco._core.contract import Estimator
+from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 
@@ -19,7 +20,9 @@ __all__ = [
     "Setting",
     "factor_moves",
     "half_life_moves",
+    "joint_moves",
     "level_moves",
+    "rarity_moves",
     "scaled_weights",
     "start_of",
     "target_moves",
@@ -97,6 +100,46 @@ def level_moves(start: Weights) -> list[list[Move]]:
         return replace(setting, weights=replace(setting.weights, events=None, channels=None))
 
     return [[("all ones", level)]]
+
+
+def rarity_moves(start: Weights, log: EventLog, target: Iterable[str] = ()) -> list[list[Move]]:
+    """Return the moves that let rare types count more, as weights by hand mostly do: views little, purchases much.
+
+    The factor of a type is the root of how many times rarer it is than the commonest one, or the whole of it. Or the
+    types of ``target`` count alone.
+    """
+    names, counts = log.events.ids.tolist(), np.bincount(log.event, minlength=len(log.events))
+    if sum(counts > 0) < 2 or start.targets is not None or min((start.events or {}).values(), default=1.0) <= 0:
+        return []  # what takes away, or is left out, has a meaning that no search may undo
+
+    def grade(setting: Setting, power: float) -> Setting:
+        present = dict(setting.weights.events or {})
+        rarer = (counts.max() / np.maximum(counts, 1)) ** power
+        factors = {name: float(f"{factor:.2g}") for name, factor in zip(names, rarer, strict=True)}
+        return replace(setting, weights=replace(setting.weights, events=present | factors))
+
+    others = dict.fromkeys(sorted(set(names) - set(target)), 0.0)
+
+    def alone(setting: Setting) -> Setting:
+        return replace(setting, weights=replace(setting.weights, events=dict(setting.weights.events or {}) | others))
+
+    steps: list[Move] = [
+        (f"rare types count more, power {power:g}", partial(grade, power=power)) for power in (0.5, 1.0)
+    ]
+    return [[*steps, ("the target alone", alone)] if 0 < len(others) < len(names) else steps]
+
+
+def joint_moves(first: list[list[Move]], second: list[list[Move]]) -> list[list[Move]]:
+    """Return two groups as one, with every pair of theirs: one step at a time would end where either alone is best."""
+    if not first or not second:
+        return [*first, *second]
+
+    def both(setting: Setting, one: Callable[[Setting], Setting], other: Callable[[Setting], Setting]) -> Setting:
+        return other(one(setting))
+
+    (ours,), (theirs,) = first, second
+    pairs = [(f"{name}, {other}", partial(both, one=move, other=then)) for name, move in ours for other, then in theirs]
+    return [[*ours, *theirs, *pairs]]
 
 
 def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start: Weights) -> list[list[Move]]:

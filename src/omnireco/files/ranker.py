@@ -97,6 +97,7 @@ FORMS = (
             "scorer": _Scorer(),
             "curves": Table(Record(Isotonic)),
             "calibration": Plain(Mapping[str, tuple[float, int]]),
+            "validation": Plain(Mapping[str, tuple[float, float, float, int]]),
         },
         take=_take,
         build=_build,
