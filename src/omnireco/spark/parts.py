@@ -36,7 +36,7 @@ class Held(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is known here of a part: its number, checksums of block and touches, bytes, people, candidates, and so on."""
+    """What is known here of a part: number, checksums of block and touches, bytes of the block, and what it holds."""
 
     number: int
     checksum: int
@@ -59,14 +59,17 @@ class Parts(NamedTuple):
 
     @property
     def limit(self) -> np.ndarray:
+        """What each row of several people allows."""
         return np.array([row.limit for row in self.rows])
 
     @property
     def least(self) -> np.ndarray:
+        """What each of these rows needs."""
         return np.array([row.least for row in self.rows])
 
     @property
     def people(self) -> np.ndarray:
+        """How many people each part has, at least 1."""
         return np.array([max(part.people, 1) for part in self.known], np.float64)
 
 
@@ -98,8 +101,8 @@ def compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n_
 
     part = f.pmod(f.xxhash64(f.col("user_id").cast("string")), f.lit(n_parts)).cast("int").alias("part")
     schema = (
-        "part int, block binary, touches binary, checksum bigint, stamp bigint, weight bigint, people bigint, n bigint, size double, "
-        "held bigint, "
+        "part int, block binary, touches binary, checksum bigint, stamp bigint, weight bigint, people bigint, "
+        "n bigint, size double, held bigint, "
         "rule array<int>, label array<string>, limit array<double>, least array<double>, unit array<double>, "
         "whole array<boolean>, most array<double>"
     )
@@ -108,10 +111,7 @@ def compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n_
     def compiling(table: Any, sent: Any) -> Iterator[Any]:
         yield _packed_part(table, sent, words, rules, held)
 
-    # A task of Python costs some 70 ms of CPU, work or none, and Spark makes 200 of three parts.
-    context = frame.sparkSession
-    usual = int(context.conf.get("spark.sql.shuffle.partitions"))
-    n_tasks = min(n_parts, max(usual, 4 * context.sparkContext.defaultParallelism))
+    n_tasks = _tasks(frame.sparkSession, n_parts)
     ours = frame.select("*", part).repartition(n_tasks, "part").groupBy("part")
     if log is None:
         packs = ours.applyInArrow(lambda table: next(compiling(table, None)), schema)
@@ -126,6 +126,12 @@ def compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n_
         )
     rows, known = _joined(found, rules)
     return Parts(packs, known, rows, {})
+
+
+def _tasks(session: Any, n_parts: int) -> int:
+    """Return how many tasks go over the parts: one costs some 70 ms of CPU, work or none, and Spark would make 200."""
+    usual = int(session.conf.get("spark.sql.shuffle.partitions"))
+    return min(n_parts, max(usual, 4 * int(session.sparkContext.defaultParallelism)))
 
 
 def blocks_here(parts: Parts, most: int) -> dict[int, Block]:
