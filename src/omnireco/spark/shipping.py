@@ -40,13 +40,13 @@ def renamed(frame: Any, columns: Mapping[str, str] | None) -> Any:
 def columns_of(frame: Any, where: str, **kinds: str) -> dict[str, str]:
     """Return the kind of each column in Spark's words; those of ``kinds`` must be there: id, text, number or instant.
 
-    A column whose kind ends in ``?`` may be missing.
+    A column whose kind ends in ``?`` may be missing; of kind ``any`` whatever is there is taken.
     """
     found = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
     check_columns(list(found), [name for name, kind in kinds.items() if not kind.endswith("?")], where)
     wanted = {"id": ("string", *_INTEGERS), "text": ("string",), "number": _NUMBERS, "instant": ("timestamp",)}
     for name, kind in kinds.items():
-        if name in found and found[name] not in wanted[kind.rstrip("?")]:
+        if name in found and found[name] not in wanted.get(kind.rstrip("?"), (found[name],)):
             raise SchemaError(f"{where}: {name} is {found[name]}. {_cast(name, kind.rstrip('?'), found[name])}")
     return found
 

@@ -165,7 +165,7 @@ def _made(
     log = None
     if "_sent" in table.column_names and (sent := flat("_sent")).num_rows:
         log = MessageLog.from_frame(sent)
-    audience = Audience.from_frame(people, attributes=attributes)
+    audience = Audience.from_frame(people, attributes=attributes, on_invalid="drop")
     data = Dataset(audience=audience, messages=log, catalog=catalog)
     return made(Recommendations.from_frame(flat("_lists")), data, timing, **asked)
 
