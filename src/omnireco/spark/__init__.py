@@ -5,7 +5,7 @@ from omnireco.spark.best_slots import send_times
 from omnireco.spark.lists import recommend
 from omnireco.spark.measuring import evaluate
 from omnireco.spark.mllib import from_mllib
-from omnireco.spark.profiles import profiles
+from omnireco.spark.own_hours import profiles
 from omnireco.spark.spark_plan import SparkPlan, plan
 from omnireco.spark.touches import candidates
 

@@ -21,7 +21,7 @@ from omnireco.planning.rules.offers import OneOffer
 from omnireco.spark.parts import Held, Parts, blocks_here, compiled, words_of
 from omnireco.spark.passes import first_prices, sent, summed, taken
 from omnireco.spark.pricing import ENOUGH, PASSES, more_for, shares
-from omnireco.spark.shipping import columns_of, private, renamed, spark_frame
+from omnireco.spark.shipping import check_same_ids, columns_of, private, renamed, spark_frame
 from omnireco.spark.touches import message_columns
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def plan(
     if messages is not None:
         log = spark_frame(messages, _WHERE, "messages", "om.plan(touches, constraints=[...])")
         log = message_columns(log, f"{_WHERE}: messages")
+        check_same_ids(kinds["user_id"], dict(log.dtypes)["user_id"], _WHERE, ("touches", "messages"))
     if n_parts is not None:
         n_parts = check_integer(n_parts, "n_parts", low=1)
     held = _held(holdout, experiment, seed)

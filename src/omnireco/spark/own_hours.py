@@ -23,7 +23,7 @@ from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.spark.best_slots import check_people
-from omnireco.spark.shipping import columns_of, opened, private, ship, spark_frame
+from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
 from omnireco.timing.activity import ActivityModel
 from omnireco.timing.send_time import SendTimeModel
 from omnireco.timing.sessions import count_sessions
@@ -123,7 +123,7 @@ def profiles(
     log, audience = spark_frame(events, _WHERE, "events", instead), spark_frame(people, _WHERE, "people", instead)
     theirs = columns_of(log, f"{_WHERE}: events", **_EVENTS, **dict.fromkeys(names, "any"))
     own = check_people(audience, f"{_WHERE}: people")
-    _check_same_kind(theirs["user_id"], own["user_id"], "events")
+    check_same_ids(theirs["user_id"], own["user_id"], _WHERE, ("events", "people"))
     last = _checked_events(log, timestamp)
     asked = _Asked(clock_after(last, at, _WHERE, "filter the events"), channel, gap, names)
     n_parts = max(1, -(-int(audience.agg(f.approx_count_distinct("user_id")).first()[0]) // _PEOPLE))
@@ -144,15 +144,6 @@ def profiles(
     schema = f"user_id {own['user_id']}, n_sessions int, hour_of_week array<double>"
     both = (side.repartition(n_parts, "part").groupBy("part") for side in (left, right))
     return next(both).cogroup(next(both)).applyInArrow(run, schema)
-
-
-def _check_same_kind(kind: str, own: str, what: str) -> None:
-    """Refuse ids that are numbers in one table and strings in another."""
-    if (kind == "string") != (own == "string"):
-        raise SchemaError(
-            f"{_WHERE}: user_id is {kind} in the {what} and {own} among the people, so no two are equal. Cast one of "
-            "them: frame.withColumn('user_id', F.col('user_id').cast('string'))."
-        )
 
 
 def _checked_events(log: Any, timestamp: str) -> int | None:
@@ -195,7 +186,7 @@ def _with_messages(people: Any, messages: Any, part: Any, who: Any, own: str) ->
     kinds = columns_of(
         log, where, user_id="id", channel="text", sent_at="instant", responded_at="instant", clicked_at="instant?"
     )
-    _check_same_kind(kinds["user_id"], own, "messages")
+    check_same_ids(kinds["user_id"], own, _WHERE, ("messages", "people"))
     sent = log.select(part, who, *(name for name in _SENT if name in kinds)).withColumn("_sent", f.lit(True))
     return people.unionByName(sent, allowMissingColumns=True)
 

@@ -77,7 +77,7 @@ def test_parts_do_not_matter_and_a_send_time_gives_its_activity(session, world, 
     timing = om.SendTime().fit(data)
     tables = spark_of(session, events), spark_of(session, users)
     sent = spark_of(session, world.messages)
-    monkeypatch.setattr("omnireco.spark.profiles._PEOPLE", 9)
+    monkeypatch.setattr("omnireco.spark.own_hours._PEOPLE", 9)
     ids, _, hours = gathered(om.spark.profiles(timing, *tables, messages=sent))
     assert (hours == timing.activity.hour_of_week(ids)).all()
 
@@ -104,7 +104,7 @@ def test_channels_and_a_later_clock(session, events, users, data):
     np.testing.assert_allclose(hours, model.hour_of_week(ids, channel="web"), rtol=1e-12)
     later = gathered(om.spark.profiles(model, *tables, at="2026-01-01"))[2]
     assert np.abs(later - model.population).sum() < np.abs(hours - model.population).sum()  # the past weighs less
-    with pytest.raises(ParameterError, match="no profiles|profiles of its own"):
+    with pytest.raises(ParameterError, match="profiles of its own"):
         om.spark.profiles(model, *tables, channel="app")
 
 
@@ -122,12 +122,12 @@ def test_profiles_refuse_what_would_be_wrong_in_silence(session, world, events, 
         asked(model, log.withColumn("timestamp", f.col("timestamp").cast("timestamp_ntz")), people)
     with pytest.raises(SchemaError, match="user_id is string in the events and bigint"):
         asked(model, log.withColumn("user_id", f.col("user_id").cast("string")), people)
+    sent = spark_of(session, world.messages).withColumn("user_id", f.lit("a"))
     with pytest.raises(SchemaError, match="user_id is string in the messages"):
-        sent = spark_of(session, world.messages).withColumn("user_id", f.lit("a"))
         asked(model, log, people, messages=sent)
     for name in ("user_id", "channel", "timestamp"):
         with pytest.raises(SchemaError, match=f"{name} is missing in"):
-            asked(model, log.withColumn(name, f.when(f.col("item_id") > 3, f.col(name))), people)
+            asked(model, log.withColumn(name, f.when(f.col("event") != "view", f.col(name))), people)
     with pytest.raises(SchemaError, match="more than once"):
         asked(model, log, people.union(people))
     with pytest.raises(SchemaError, match="IANA"):
@@ -138,7 +138,7 @@ def test_profiles_refuse_what_would_be_wrong_in_silence(session, world, events, 
     with pytest.raises(ParameterError, match="as dates do"):
         asked(model, days, people)
     asked(model, days, people, timestamp="instant")
-    with pytest.raises(Exception, match="(?i)ambiguous|duplicate|twice"):
+    with pytest.raises(SchemaError, match="stands twice"):
         asked(model, log.select("*", f.col("channel")), people)
 
 
