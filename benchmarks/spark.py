@@ -1,6 +1,6 @@
 """Spark in local mode: lists for everybody, as people grow tenfold; a plan over partitions beside one machine.
 
-    python benchmarks/spark.py [--quick] [--people N ...] [--cores C]
+    python benchmarks/spark.py [--quick] [--people N ...] [--plans N ...] [--cores C]
 
 People are made inside the partitions, ten events each over 1,000 items, so that nothing but the answering is measured:
 read, weigh, rank 10 of 1,000 without what was seen (ALS of 64 factors), write to nowhere. CPU seconds are those of the
@@ -93,6 +93,15 @@ def session(cores: int) -> Any:
     return spark
 
 
+def peak_of(pid: int) -> float:
+    """Return the highest resident set of a process so far, MB; NaN where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return float("nan")
+
+
 def lists(spark: Any, sizes: tuple[int, ...], cores: int) -> None:
     """Print what lists for everybody cost as people grow."""
     rng = np.random.default_rng(0)
@@ -110,7 +119,9 @@ def lists(spark: Any, sizes: tuple[int, ...], cores: int) -> None:
     kinds = "lines bigint, cpu double, peak double, pid bigint"
     run = measured(name)
     spark.range(BATCH, numPartitions=cores).mapInArrow(run, kinds).collect()  # whoever is first opens and compiles
-    print(f"\n{'people':>12} {'wall s':>8} {'CPU s':>8} {'people/s/core':>14} {'rows/s/core':>12} {'MB a worker':>12}")
+    names = ("people", "wall s", "CPU s", "people/s/core", "rows/s/core", "MB a worker", "MB of Java")
+    print("\n" + "".join(f"{one:>14}" for one in names))
+    java = int(spark._jvm.java.lang.ProcessHandle.current().pid())
     rate = 0.0
     for n in sizes:
         parts = max(cores, n // 125_000)
@@ -119,7 +130,8 @@ def lists(spark: Any, sizes: tuple[int, ...], cores: int) -> None:
         wall, cpu, rows = time.perf_counter() - begun, float(found["cpu"].sum()), int(found["lines"].sum())
         rate = n / cpu
         print(
-            f"{n:>12,} {wall:>8.1f} {cpu:>8.1f} {rate:>14,.0f} {rows / cpu:>12,.0f} {found['peak'].max():>12,.0f}",
+            f"{n:>14,}{wall:>14.1f}{cpu:>14.1f}{rate:>14,.0f}{rows / cpu:>14,.0f}{found['peak'].max():>14,.0f}"
+            f"{peak_of(java):>14,.0f}",
             flush=True,
         )
     headline(f"lists for {sizes[-1]:,} people", rate, "people/s/core")
@@ -168,6 +180,7 @@ def main() -> None:
     """Measure."""
     parser = options(__doc__ or "")
     parser.add_argument("--people", type=int, nargs="+", help="sizes of the lists; 50,000 to 5,000,000 by default")
+    parser.add_argument("--plans", type=int, nargs="*", help="sizes of the plans; 5,000 and 50,000 by default")
     parser.add_argument("--cores", type=int, default=2)
     asked = parser.parse_args()
     if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
@@ -176,7 +189,7 @@ def main() -> None:
     spark = session(asked.cores)
     sizes = tuple(asked.people or (SIZES[:1] if asked.quick else SIZES))
     lists(spark, sizes, asked.cores)
-    plans(spark, (300,) if asked.quick else (5_000, 50_000))
+    plans(spark, tuple((2_000,) if asked.quick else (5_000, 50_000)) if asked.plans is None else tuple(asked.plans))
     spark.stop()
 
 

@@ -137,6 +137,29 @@ def test_best_slots_are_those_of_one_machine_to_the_bit(session, world, data, ti
         assert (got[name].dropna().to_numpy() == want[name].dropna().to_numpy()).all(), name
 
 
+def test_dated_consents_and_strange_zones_are_heeded_as_on_one_machine(session, world, timing):
+    users = world.users.copy()
+    users["timezone"] = users["timezone"].where(users.index % 10 != 0, "Etc/Nowhere")
+    stamp = pd.Timestamp("2025-04-14T12:00Z")
+    users["consent_email_at"] = [stamp + pd.Timedelta(days=i % 7 - 3) if i % 4 else pd.NaT for i in range(len(users))]
+    asked = {"channel": "email", "quiet_hours": ("21:00", "08:00")}
+    audience = om.Audience.from_frame(users, on_invalid="drop")
+    want = timing.best(om.Dataset(audience=audience), "2025-04-14", 7, **asked)
+    assert 0 < len(want) < users["consent_email"].sum()
+    people = spark_of(session, users)
+    for frame in (people.repartition(40), people.coalesce(1)):  # parts in which no zone is known, and empty ones
+        got = om.spark.send_times(timing, frame, "2025-04-14", 7, **asked).toArrow().to_pandas()
+        got = got.sort_values("user_id", ignore_index=True)
+        assert got["user_id"].tolist() == want["user_id"].tolist()
+        for name in ("send_at", "probability"):
+            assert (got[name].to_numpy() == want[name].to_numpy()).all(), name
+    words = people.withColumn("consent_email_at", people["consent_email_at"].cast("string"))
+    with pytest.raises(SchemaError, match="consent_email_at is string"):
+        om.spark.send_times(timing, words, "2025-04-14", 7, channel="email")
+    with pytest.raises(SchemaError, match="has no consent_email beside it"):
+        om.spark.send_times(timing, people.drop("consent_email"), "2025-04-14", 7, channel="push")
+
+
 def test_people_who_stand_twice_or_have_no_consent_column_are_refused(session, world, timing):
     from pyspark.sql import functions as f
 

@@ -172,6 +172,72 @@ def test_a_plan_refuses_what_parts_cannot_know(session, frame):
         om.spark.plan(table, constraints=[om.FrequencyCap(1, per="7D", channels="fax")])
 
 
+def test_parts_that_do_not_fit_here_are_priced_by_jobs_to_the_same_plan(session, frame, monkeypatch):
+    table = spark_of(session, frame)
+    here = om.spark.plan(table, constraints=CONSTRAINTS, n_parts=5)
+    monkeypatch.setattr("omnireco.spark.spark_plan._HERE", 1)
+    there = om.spark.plan(table, constraints=CONSTRAINTS, n_parts=5)
+    assert there.value <= here.bound * (1 + 1e-9)
+    assert here.value <= there.bound * (1 + 1e-9)
+    assert there.optimality_gap < 0.01
+    sent = there.touches.toArrow().to_pandas()
+    assert kept(sent, CONSTRAINTS)
+    assert len(sent) == there.n_touches
+    assert sent["value"].sum() == pytest.approx(there.value, rel=1e-12)
+
+
+def test_who_is_held_out_is_that_of_one_machine_whatever_the_parts(session, frame, monkeypatch):
+    asked = {"constraints": CONSTRAINTS, "holdout": 0.2, "experiment": "winter", "seed": 3}
+    one = om.plan(Candidates.from_frame(frame), **asked)
+    want = one.holdout.to_frame().sort_values("user_id", ignore_index=True)
+    for n_parts, here in ((3, 1 << 28), (7, 1)):
+        monkeypatch.setattr("omnireco.spark.spark_plan._HERE", here)
+        got = om.spark.plan(spark_of(session, frame).repartition(6), n_parts=n_parts, **asked)
+        lots = got.holdout.toArrow().to_pandas().sort_values("user_id", ignore_index=True)
+        pd.testing.assert_frame_equal(lots.astype(want.dtypes), want)
+        assert got.n_held == (want["group"] == "holdout").sum()
+        sent = got.touches.toArrow().to_pandas()
+        held = set(want.loc[want["group"] == "holdout", "user_id"])
+        assert not held & set(sent["user_id"])
+        assert (sent["propensity"] == one.to_frame()["propensity"].iloc[0]).all()
+        assert got.value <= one.bound * (1 + 1e-9)
+        assert one.value <= got.bound * (1 + 1e-9)
+        assert f"{got.n_held} held out" in repr(got)
+    numbers = frame.head(80).assign(user_id=np.arange(80) // 8)
+    one = om.plan(Candidates.from_frame(numbers), holdout=0.4)
+    got = om.spark.plan(spark_of(session, numbers), holdout=0.4, n_parts=2)
+    assert got.value == pytest.approx(one.value, rel=1e-12)
+    assert got.n_held == one.holdout.held.sum()
+
+
+def test_lots_that_parts_do_not_know_are_refused(session, frame):
+    table = spark_of(session, frame.head(80))
+    drawn = om.causal.Holdout.draw(["secret-1"], share=0.1, experiment="winter", seed=7)
+    with pytest.raises(ParameterError, match="holdout=0.1, experiment='winter', seed=7"):
+        om.spark.plan(table, holdout=drawn)
+    with pytest.raises(ParameterError, match="between 0 and 1"):
+        om.spark.plan(table, holdout=1.0)
+    with pytest.raises(ParameterError, match="experiment must be"):
+        om.spark.plan(table, holdout=0.1, experiment="")
+    with pytest.raises(ParameterError, match="not explored"):
+        om.spark.plan(table, explore=0.05)
+
+
+def test_hostile_tables_are_refused(session, frame):
+    from pyspark.sql import functions as f
+
+    table = spark_of(session, frame.head(80))
+    nobody = table.withColumn("user_id", f.when(f.col("item_id") != "i3", f.col("user_id")))
+    with pytest.raises(SchemaError, match="user_id"):
+        om.spark.plan(nobody, n_parts=3)
+    with pytest.raises(SchemaError, match="stands twice"):
+        om.spark.plan(table.select("*", f.col("value")))
+    had = pd.DataFrame({"user_id": [1], "channel": ["sms"], "sent_at": pd.to_datetime(["2025-05-31"], utc=True)})
+    had["responded_at"] = pd.Series(pd.NaT, index=had.index).dt.tz_localize("UTC")
+    with pytest.raises(SchemaError, match="user_id is string in the touches and bigint in the messages"):
+        om.spark.plan(table, messages=spark_of(session, had))
+
+
 def test_no_error_of_an_executor_names_a_person(session, frame):
     from pyspark.sql import functions as f
 

@@ -5,9 +5,10 @@ from omnireco.spark.best_slots import send_times
 from omnireco.spark.lists import recommend
 from omnireco.spark.measuring import evaluate
 from omnireco.spark.mllib import from_mllib
+from omnireco.spark.own_hours import profiles
 from omnireco.spark.spark_plan import SparkPlan, plan
 from omnireco.spark.touches import candidates
 
-__all__ = ["SparkPlan", "candidates", "evaluate", "from_mllib", "plan", "recommend", "send_times"]
+__all__ = ["SparkPlan", "candidates", "evaluate", "from_mllib", "plan", "profiles", "recommend", "send_times"]
 
 explain_unknown_names(__name__)

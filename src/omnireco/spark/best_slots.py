@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omnireco._core.checks import check_kind, count_of
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import Dataset
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.data.frames.zone_names import one_name
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.spark.shipping import columns_of, opened, private, renamed, ship, spark_frame
 from omnireco.timing.send_time import SendTimeModel
 
@@ -38,7 +40,7 @@ def send_times(
         ``om.SendTime().fit(data)``.
     people : pyspark.sql.DataFrame
         One row per person, with the columns of ``Audience.from_frame``: ``user_id timezone consent_<channel>``, and
-        ``reachable_<channel>`` where given.
+        ``reachable_<channel>`` and ``consent_<channel>_at`` where given.
     start, days, channel, quiet_hours, kind, expires_at
         As in :meth:`SendTimeModel.best`.
     columns : mapping of str to str, optional
@@ -92,13 +94,23 @@ def check_people(frame: Any, where: str) -> dict[str, str]:
     """Return the kinds of the columns of a table of people, in which nobody stands twice."""
     from pyspark.sql import functions as f
 
-    kinds = columns_of(frame, where, user_id="id", timezone="text")
-    wrong = [name for name, kind in kinds.items() if name.startswith(("consent_", "reachable_")) and kind != "boolean"]
+    names = [name for name in frame.columns if name.startswith("consent_")]
+    dated = [name for name in names if name.endswith("_at") and name.removesuffix("_at") in names]
+    kinds = columns_of(frame, where, user_id="id", timezone="text", **dict.fromkeys(dated, "instant"))
+    flags = [name for name in kinds if name.startswith(("consent_", "reachable_")) and name not in dated]
+    wrong = [name for name in flags if kinds[name] != "boolean"]
+    if wrong and wrong[0].startswith("consent_") and wrong[0].endswith("_at") and "timestamp" in kinds[wrong[0]]:
+        alone = wrong[0].removesuffix("_at")
+        raise SchemaError(
+            f"{where}: {wrong[0]} has no {alone} beside it. The instant alone is no consent: "
+            f"frame.withColumn({alone!r}, ...)."
+        )
     if wrong:
         raise SchemaError(
             f"{where}: {wrong[0]} is {kinds[wrong[0]]}, and consent is true or false. Cast it: "
             f"frame.withColumn({wrong[0]!r}, F.col({wrong[0]!r}).cast('boolean'))."
         )
+    _check_zones(frame, where)
     by_person = frame.groupBy("user_id").count()
     more = f.sum(f.when(f.col("count") > 1, 1).otherwise(0))
     twice, lost = by_person.agg(more, f.sum(f.col("user_id").isNull().cast("int"))).first()
@@ -112,11 +124,28 @@ def check_people(frame: Any, where: str) -> dict[str, str]:
     return kinds
 
 
+def _check_zones(frame: Any, where: str) -> None:
+    """Refuse zones of which none is an IANA region, and warn of some, as ``Audience.from_frame`` does of all people."""
+    names = [str(row[0]) for row in frame.select("timezone").where("timezone is not null").distinct().collect()]
+    given = [name for name in names if name.strip()]
+    unknown = [name for name in given if one_name(name) is None]
+    if not unknown:
+        return
+    what = (
+        f"{where}: timezone holds {count_of(len(unknown), 'name')} that {'is' if len(unknown) == 1 else 'are'} not an "
+        "IANA region. Write 'Europe/Berlin' or 'America/New_York'; a fixed offset or an abbreviation is wrong after "
+        "the next clock change."
+    )
+    if len(unknown) == len(given):
+        raise SchemaError(f"{what} Leave it missing where it is not known.")
+    warnings.warn(f"{what} Those people have no zone now.", DataWarning, stacklevel=4)
+
+
 def _nobody(kinds: dict[str, str]) -> Any:
     """Return the table of no people, with the columns of these kinds."""
     import pyarrow as pa
 
-    of = {"boolean": pa.bool_(), "bigint": pa.int64()}
+    of = {"boolean": pa.bool_(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
     return pa.table({name: pa.array([], of.get(kind, pa.string())) for name, kind in kinds.items()})
 
 
@@ -125,7 +154,7 @@ def _best(model: SendTimeModel, batch: Any, start: Any, days: int | None, asked:
     import pyarrow as pa
 
     table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
-    return model.best(Dataset(audience=Audience.from_frame(table)), start, days, threads=1, **asked)
+    return model.best(Dataset(audience=Audience.from_frame(table, on_invalid="drop")), start, days, threads=1, **asked)
 
 
 def _arrow(found: Any, kind: str) -> Any:

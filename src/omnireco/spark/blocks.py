@@ -27,7 +27,19 @@ from omnireco.planning.rules import Constraint
 from omnireco.planning.solving.compiling import checked, least_of, offers_of
 from omnireco.planning.solving.whole import matrix_of
 
-__all__ = ["Block", "Height", "Row", "Taken", "Words", "block_of", "height_of", "packed", "taken_of", "unpacked"]
+__all__ = [
+    "Block",
+    "Height",
+    "Row",
+    "Taken",
+    "Words",
+    "block_of",
+    "check_same",
+    "height_of",
+    "packed",
+    "taken_of",
+    "unpacked",
+]
 
 
 class Words(NamedTuple):
@@ -109,8 +121,11 @@ def touches_of(table: Any, messages: Any, words: Words) -> Candidates:
     return replace(found, touches=coded, labels=labels)
 
 
-def block_of(found: Candidates, rules: Sequence[Constraint]) -> tuple[Block, list[Row]]:
-    """Return the people of a part and its shared rows, all of which are kept, whether they bind here or not."""
+def block_of(found: Candidates, rules: Sequence[Constraint], out: np.ndarray | None = None) -> tuple[Block, list[Row]]:
+    """Return the people of a part and its shared rows, all of which are kept, whether they bind here or not.
+
+    ``out`` says which touches are of people held out: nothing is sent to these.
+    """
     n = len(found)
     compiled = [checked(rule, rule.rows(found.touches), n) for rule in rules]
     offers = [one for rule in rules if (one := offers_of(rule, rule.choices(found.touches), n)) is not None]
@@ -128,6 +143,8 @@ def block_of(found: Candidates, rules: Sequence[Constraint]) -> tuple[Block, lis
     useful = found.value > 0
     useful[matrix.indices[(matrix.data > 0) & (least[entry] > 0)]] = True
     useful[matrix.indices[(matrix.data > (limit * (1.0 + TOLERANCE))[entry]) & ~shared[entry]]] = False
+    if out is not None:
+        useful &= ~out
     touch = np.flatnonzero(useful)
     kept = matrix[:, touch]
     most = np.asarray(kept.maximum(0).sum(axis=1)).ravel()
@@ -233,14 +250,19 @@ def unpacked(data: bytes, checksum: int) -> Block:
     """Return a block of bytes; another one than was priced before is an error."""
     with np.load(io.BytesIO(data)) as file:
         arrays = {name: file[name] for name in file.files}
-    if zlib.crc32(b"".join(array.tobytes() for array in arrays.values())) != checksum:
+    check_same(zlib.crc32(b"".join(array.tobytes() for array in arrays.values())), checksum)
+    own = Own(*(arrays[f"own_{name}"] for name in Own._fields)) if "own_start" in arrays else None
+    fields = {name: arrays[name] for name in People._fields if name != "own"}
+    return Block(People(**fields, own=own), arrays["touch"])
+
+
+def check_same(checksum: int, known: int) -> None:
+    """Refuse a part that is not what it was when it was priced."""
+    if checksum != known:
         raise ParameterError(
             "om.spark.plan: a part of the touches is no longer what it was. Write them down first: "
             "touches.write.parquet(folder), then plan spark.read.parquet(folder)."
         )
-    own = Own(*(arrays[f"own_{name}"] for name in Own._fields)) if "own_start" in arrays else None
-    fields = {name: arrays[name] for name in People._fields if name != "own"}
-    return Block(People(**fields, own=own), arrays["touch"])
 
 
 def height_of(block: Block, price: np.ndarray, band: float) -> Height:

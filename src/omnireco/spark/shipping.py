@@ -15,7 +15,7 @@ from omnireco.data.large.lazy import is_lazy
 from omnireco.errors import OmnirecoError, SchemaError
 from omnireco.files.io import load_mapped, save
 
-__all__ = ["columns_of", "fetched", "opened", "private", "renamed", "ship", "spark_frame"]
+__all__ = ["check_same_ids", "columns_of", "fetched", "opened", "private", "renamed", "ship", "spark_frame"]
 
 _INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _NUMBERS = (*_INTEGERS, "float", "double")
@@ -40,15 +40,27 @@ def renamed(frame: Any, columns: Mapping[str, str] | None) -> Any:
 def columns_of(frame: Any, where: str, **kinds: str) -> dict[str, str]:
     """Return the kind of each column in Spark's words; those of ``kinds`` must be there: id, text, number or instant.
 
-    A column whose kind ends in ``?`` may be missing.
+    A column whose kind ends in ``?`` may be missing; of kind ``any`` whatever is there is taken.
     """
     found = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    twice = [name for name in kinds if [field.name for field in frame.schema.fields].count(name.rstrip("?")) > 1]
+    if twice:
+        raise SchemaError(f"{where}: the column {twice[0]} stands twice, so which is meant? Drop one of them.")
     check_columns(list(found), [name for name, kind in kinds.items() if not kind.endswith("?")], where)
     wanted = {"id": ("string", *_INTEGERS), "text": ("string",), "number": _NUMBERS, "instant": ("timestamp",)}
     for name, kind in kinds.items():
-        if name in found and found[name] not in wanted[kind.rstrip("?")]:
+        if name in found and found[name] not in wanted.get(kind.rstrip("?"), (found[name],)):
             raise SchemaError(f"{where}: {name} is {found[name]}. {_cast(name, kind.rstrip('?'), found[name])}")
     return found
+
+
+def check_same_ids(kind: str, other: str, where: str, names: tuple[str, str]) -> None:
+    """Refuse people who are numbers in one table and strings in another."""
+    if (kind == "string") != (other == "string"):
+        raise SchemaError(
+            f"{where}: user_id is {kind} in the {names[0]} and {other} in the {names[1]}, so no two are equal. Cast "
+            "one of them: frame.withColumn('user_id', F.col('user_id').cast('string'))."
+        )
 
 
 def _cast(name: str, kind: str, found: str) -> str:

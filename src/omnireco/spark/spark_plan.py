@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._core.checks import check_integer, count_of
+from omnireco._core.checks import check_integer, check_number, count_of, shown
 from omnireco._kernels.packing.bounds import meant
-from omnireco._kernels.packing.large import MOST_SHARED
-from omnireco._kernels.packing.people import descended, newton_prices
+from omnireco._kernels.packing.people import descended
 from omnireco._kernels.packing.problem import TOLERANCE
-from omnireco.data.vocabulary import Vocabulary
-from omnireco.errors import EmptyError, InfeasibleError, ParameterError
+from omnireco.causal.holdouts.holdout import HELD, TREATED, Holdout
+from omnireco.errors import InfeasibleError, ParameterError
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plan import Price
 from omnireco.planning.rules import Constraint
 from omnireco.planning.rules.offers import OneOffer
-from omnireco.spark.blocks import Row, Words, block_of, height_of, packed, taken_of, touches_of, unpacked
-from omnireco.spark.pricing import ENOUGH, PASSES, Sums, more_for, shares
-from omnireco.spark.shipping import columns_of, fetched, private, renamed, spark_frame
+from omnireco.spark.parts import Held, Parts, blocks_here, compiled, words_of
+from omnireco.spark.passes import first_prices, sent, summed, taken
+from omnireco.spark.pricing import ENOUGH, PASSES, more_for, shares
+from omnireco.spark.shipping import check_same_ids, columns_of, private, renamed, spark_frame
 from omnireco.spark.touches import message_columns
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ __all__ = ["SparkPlan", "plan"]
 
 _WHERE = "om.spark.plan"
 _PEOPLE = 20_000  # of a part
+_HERE = 1 << 28  # bytes of parts (some 6 million touches) that are priced here, as a job costs more than their sums
 _ROUNDS = 4  # in which what is left of the limits goes to parts that could use it
 _NEAR, _WIDE, _NARROW = 0.25, 0.5, 0.05  # of the mean value, as on one machine
 _PUSHES = 6  # by which prices of floors are raised until they are met
-_LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
 _COLUMNS = {
     "user_id": "id",
     "item_id": "id",
@@ -73,7 +72,12 @@ class SparkPlan:
     n_touches, n_candidates, n_people, n_parts : int
         Touches sent, candidates, people with candidates, and parts.
     passes : int
-        Jobs over everybody that the prices took.
+        Passes over everybody that the prices took: jobs, where the parts do not fit on this machine.
+    holdout : pyspark.sql.DataFrame or None
+        ``user_id group propensity`` of everybody with candidates, as ``Holdout.to_frame`` has them. None holds nobody
+        out.
+    n_held : int
+        People held out.
     """
 
     touches: Any
@@ -85,13 +89,15 @@ class SparkPlan:
     n_people: int
     n_parts: int
     passes: int
+    holdout: Any = None
+    n_held: int = 0
 
     def __repr__(self) -> str:
         sent = count_of(self.n_touches, "touch", "touches")
         return (
             f"SparkPlan({sent} of {self.n_candidates:,} for {count_of(self.n_people, 'person', 'people')} in "
             f"{count_of(self.n_parts, 'part')}, value {self.value:.6g}, bound {self.bound:.6g}, gap "
-            f"{self.optimality_gap:.2g})"
+            f"{self.optimality_gap:.2g}{f', {self.n_held:,} held out' if self.holdout is not None else ''})"
         )
 
     @property
@@ -108,37 +114,6 @@ class SparkPlan:
         return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
 
 
-class _Part(NamedTuple):
-    """What is known here of a part: its number, checksum, people, candidates, sizes of values, and its rows."""
-
-    number: int
-    checksum: int
-    people: int
-    touches: int
-    size: float
-    rows: tuple[int, ...]
-
-
-class _Parts(NamedTuple):
-    """The parts, kept by the cluster as ``frame``, and the rows that they share."""
-
-    frame: Any
-    known: tuple[_Part, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def limit(self) -> np.ndarray:
-        return np.array([row.limit for row in self.rows])
-
-    @property
-    def least(self) -> np.ndarray:
-        return np.array([row.least for row in self.rows])
-
-    @property
-    def people(self) -> np.ndarray:
-        return np.array([max(part.people, 1) for part in self.known], np.float64)
-
-
 def plan(
     touches: Any,
     *,
@@ -146,6 +121,10 @@ def plan(
     messages: Any = None,
     columns: Mapping[str, str] | None = None,
     n_parts: int | None = None,
+    holdout: float | None = None,
+    explore: None = None,
+    experiment: str = "holdout",
+    seed: int = 0,
 ) -> SparkPlan:
     """Return the touches to send to people in Spark: one set of prices for all, a plan per part, one certificate.
 
@@ -165,7 +144,14 @@ def plan(
     columns : mapping of str to str, optional
         Our name to yours.
     n_parts : int, optional
-        By default one for 20,000 people.
+        By default one for about 20,000 people.
+    holdout : float, optional
+        The share of people who get nothing, by lot: the same people as in ``om.plan(..., holdout=)`` and
+        ``om.causal.Holdout.draw`` with this experiment and seed, whatever the partitions.
+    explore : None
+        Not over partitions: which swaps fit into a limit that people of several parts share is no matter of one person.
+    experiment, seed : str, int
+        Of the lots, as in :func:`omnireco.plan`.
 
     Returns
     -------
@@ -211,11 +197,41 @@ def plan(
     if messages is not None:
         log = spark_frame(messages, _WHERE, "messages", "om.plan(touches, constraints=[...])")
         log = message_columns(log, f"{_WHERE}: messages")
-    if n_parts is None:
-        n_parts = max(1, -(-int(frame.select("user_id").distinct().count()) // _PEOPLE))
-    n_parts = check_integer(n_parts, "n_parts", low=1)
-    parts = _compiled(frame, log, _words(frame, log), rules, n_parts)
-    return _solved(parts, rules, frame.schema)
+        check_same_ids(kinds["user_id"], dict(log.dtypes)["user_id"], _WHERE, ("touches", "messages"))
+    if n_parts is not None:
+        n_parts = check_integer(n_parts, "n_parts", low=1)
+    held = _held(holdout, experiment, seed)
+    _check_explore(explore)
+    words, people = words_of(frame, log)
+    parts = compiled(frame, log, words, rules, n_parts or max(1, -(-people // _PEOPLE)), held)
+    return _solved(parts, rules, frame, held)
+
+
+def _held(holdout: Any, experiment: Any, seed: Any) -> Held | None:
+    """Return the lot by which people are held out, checked as that of one machine."""
+    if isinstance(holdout, Holdout):
+        raise ParameterError(
+            f"{_WHERE}: holdout is a Holdout, whose list of people does not go to the parts. Draw the same people by "
+            f"its share, experiment and seed: om.spark.plan(touches, holdout={holdout.share:g}, "
+            f"experiment={shown(holdout.experiment)}, seed={holdout.seed}). Filter the touches where it was drawn "
+            "elsewhere."
+        )
+    if holdout is None:
+        return None
+    share = check_number(holdout, "holdout", above=0.0)
+    drawn = Holdout.draw([0], share=share, experiment=experiment, seed=seed)  # which refuses what is no lot
+    return Held(drawn.share, drawn.experiment, drawn.seed)
+
+
+def _check_explore(explore: Any) -> None:
+    """Refuse exploration: its swaps take room in limits that people of several parts share."""
+    if explore is not None:
+        raise ParameterError(
+            f"{_WHERE}: a plan over partitions is not explored, as a swap takes room in limits that people of several "
+            "parts share. Explore a sample of people on one machine: "
+            'om.plan(om.planning.Candidates.from_frame(touches.where("xxhash64(user_id) % 100 = 0").toArrow()), '
+            "explore=0.05), under limits in proportion."
+        )
 
 
 def _supported(rules: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
@@ -229,153 +245,21 @@ def _supported(rules: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
     return rules
 
 
-def _words(frame: Any, log: Any) -> Words:
-    """Return the names that all parts share."""
-
-    def known(table: Any, name: str) -> Vocabulary:
-        column = fetched(table.select(name).where(f"{name} is not null").distinct()).column(name)
-        return Vocabulary.encode(column, name)[0] if len(column) else Vocabulary(np.empty(0, object))
-
-    channels = known(frame, "channel")
-    of_log = [] if log is None else [str(name) for name in known(log, "channel").ids]
-    kinds = () if log is None or "kind" not in log.columns else tuple(map(str, known(log, "kind").ids))
-    named = tuple(dict.fromkeys([*map(str, channels.ids), *of_log]))
-    labels = {name: known(frame, name) for name in _LABELS if name in frame.columns}
-    return Words(known(frame, "item_id"), channels, named, kinds, labels)
-
-
-def _compiled(frame: Any, log: Any, words: Words, rules: Sequence[Constraint], n_parts: int) -> _Parts:
-    """Return the parts as packing problems, kept by the cluster."""
-    from pyspark import StorageLevel
-    from pyspark.sql import functions as f
-
-    part = f.pmod(f.xxhash64(f.col("user_id").cast("string")), f.lit(n_parts)).cast("int").alias("part")
-    schema = (
-        "part int, block binary, touches binary, checksum bigint, people bigint, n bigint, size double, "
-        "rule array<int>, label array<string>, limit array<double>, least array<double>, unit array<double>, "
-        "whole array<boolean>, most array<double>"
-    )
-
-    @private
-    def compiling(table: Any, sent: Any) -> Iterator[Any]:
-        yield _packed_part(table, sent, words, rules)
-
-    ours = frame.select("*", part).groupBy("part")
-    if log is None:
-        packs = ours.applyInArrow(lambda table: next(compiling(table, None)), schema)
-    else:
-        theirs = log.select("*", part).groupBy("part")
-        packs = ours.cogroup(theirs).applyInArrow(lambda table, sent: next(compiling(table, sent)), schema)
-    packs = packs.persist(StorageLevel.DISK_ONLY)
-    found = fetched(packs.drop("block", "touches")).sort_by("part").to_pylist()
-    if not sum(one["n"] for one in found):
-        raise EmptyError(
-            f"{_WHERE}: there are no touches. Make some: om.spark.candidates(lists, people, timing, slots)."
-        )
-    rows, known = _joined(found, rules)
-    return _Parts(packs, known, rows)
-
-
-def _packed_part(table: Any, sent: Any, words: Words, rules: Sequence[Constraint]) -> Any:
-    """Return the one row of a part: its problem, its touches in the order of the problem, and its rows."""
-    import pyarrow as pa
-
-    if not table.num_rows:  # people who have messages and no touches
-        return _schema().empty_table()
-    number = table.column("part")[0].as_py()
-    found = touches_of(table.drop_columns(["part"]), None if sent is None else sent.drop_columns(["part"]), words)
-    block, rows = block_of(found, rules)
-    data, checksum = packed(block)
-    names = [name for name in table.column_names if name != "part"]
-    kept = pa.Table.from_pandas(
-        found.to_frame()[names], schema=pa.schema([table.schema.field(name) for name in names]), preserve_index=False
-    )
-    out = io.BytesIO()
-    with pa.ipc.new_stream(out, kept.schema) as writer:
-        writer.write_table(kept)
-    line = {
-        "part": number,
-        "block": data,
-        "touches": out.getvalue(),
-        "checksum": checksum,
-        "people": int(block.people.cap.size),
-        "n": len(found),
-        "size": float(np.abs(block.people.value).sum()),
-        "rule": [row.rule for row in rows],
-        **{name: [getattr(row, name) for row in rows] for name in Row._fields[1:]},
-    }
-    return pa.Table.from_pylist([line], schema=_schema())
-
-
-def _schema() -> Any:
-    """Return the schema of a part."""
-    import pyarrow as pa
-
-    numbers = {name: pa.list_(pa.float64()) for name in ("limit", "least", "unit", "most")}
-    return pa.schema(
-        {
-            "part": pa.int32(),
-            "block": pa.binary(),
-            "touches": pa.binary(),
-            "checksum": pa.int64(),
-            "people": pa.int64(),
-            "n": pa.int64(),
-            "size": pa.float64(),
-            "rule": pa.list_(pa.int32()),
-            "label": pa.list_(pa.string()),
-            **{name: numbers[name] for name in ("limit", "least", "unit")},
-            "whole": pa.list_(pa.bool_()),
-            "most": numbers["most"],
-        }
-    )
-
-
-def _joined(found: list[dict[str, Any]], rules: Sequence[Constraint]) -> tuple[tuple[Row, ...], tuple[_Part, ...]]:
-    """Return the rows of all parts together, and which of them each part has."""
-    rows: dict[tuple[int, str], Row] = {}
-    mine = []
-    for one in found:
-        lines = zip(*(one[name] for name in Row._fields), strict=True)
-        these = [Row(*line) for line in lines]
-        keys = [(row.rule, row.label) for row in these]
-        if len(set(keys)) < len(keys):
-            twice = rules[next(key[0] for key in keys if keys.count(key) > 1)].name
-            raise ParameterError(f"{_WHERE}: {twice} gives two rows one label. Give each row a label of its own.")
-        for key, row in zip(keys, these, strict=True):
-            known = rows.setdefault(key, row)
-            if known[2:5] != row[2:5]:
-                raise ParameterError(
-                    f"{_WHERE}: the limit of {rules[row.rule].name}, {row.label}, differs from part to part, as it "
-                    "follows from the touches. Give it as a number, or use om.plan on one machine."
-                )
-            most = row.most if known is row else known.most + row.most
-            rows[key] = known._replace(whole=known.whole and row.whole, most=most)
-        mine.append(keys)
-    order = {key: at for at, key in enumerate(sorted(rows))}
-    if len(order) > MOST_SHARED:
-        raise ParameterError(
-            f"{_WHERE}: {len(order):,} rows of several people; over partitions {MOST_SHARED:,} are priced. Use longer "
-            "cells of time, or fewer shops."
-        )
-    parts = tuple(
-        _Part(one["part"], one["checksum"], one["people"], one["n"], one["size"], tuple(order[key] for key in keys))
-        for one, keys in zip(found, mine, strict=True)
-    )
-    return tuple(rows[key] for key in sorted(rows)), parts
-
-
-def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPlan:
+def _solved(parts: Parts, rules: Sequence[Constraint], frame: Any, held: Held | None) -> SparkPlan:
     """Return the plan of all parts."""
     limit, least = parts.limit, parts.least
     n = sum(part.touches for part in parts.known)
     mean = sum(part.size for part in parts.known) / max(1, n) or 1.0
     _check_floors(parts, rules)
+    blocks = blocks_here(parts, _HERE)
+    if len(blocks) == len(parts.known):
+        parts = parts._replace(here=blocks)
     if len(parts.rows):
-        first = _first_prices(parts, limit, least)
+        first = first_prices(parts, blocks, _WIDE * mean)
         band = (_WIDE if first is None else _NARROW) * mean
         start = np.zeros(limit.size) if first is None else first
         done = descended(
-            lambda price, width: _summed(parts, price, width)[0],
+            lambda price, width: summed(parts, price, width)[0],
             *(limit, least, start, band),
             passes=PASSES,
             enough=ENOUGH,
@@ -383,11 +267,12 @@ def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPla
         price, passes = meant(done.price, limit, np.maximum(least, 0.0)), done.passes
     else:
         price, passes = np.zeros(0), 0
-    sums, rounding = _summed(parts, price, 0.0)
+    sums, rounding = summed(parts, price, 0.0)
     quota, at, found = _rounded(parts, price, _NEAR * mean, mean)
     value, n_sent = sum(one["value"] for one in found), sum(one["n"] for one in found)
     used = np.sum([one["used"] for one in found], axis=0) if len(parts.rows) else np.empty(0)
-    touches = _sent(parts, at, quota, _NEAR * mean, schema)
+    schema, chance = _schema_of(frame, held), None if held is None else 1.0 - held.share
+    touches = sent(parts, at, quota, _NEAR * mean, found, schema, chance)
     return SparkPlan(
         touches,
         float(value),
@@ -408,10 +293,38 @@ def _solved(parts: _Parts, rules: Sequence[Constraint], schema: Any) -> SparkPla
         sum(part.people for part in parts.known),
         len(parts.known),
         passes + 1,
+        None if held is None else _lots(frame, held),
+        sum(part.held for part in parts.known),
     )
 
 
-def _check_floors(parts: _Parts, rules: Sequence[Constraint]) -> None:
+def _schema_of(frame: Any, held: Held | None) -> Any:
+    """Return the columns of what is sent."""
+    from pyspark.sql.types import DoubleType, StructType
+
+    fields = StructType(list(frame.schema.fields))
+    return fields if held is None else fields.add("propensity", DoubleType())
+
+
+def _lots(frame: Any, held: Held) -> Any:
+    """Return the group of everybody with candidates, and its chance, as ``Holdout.to_frame`` has them."""
+    import pyarrow as pa
+
+    @private
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            ids = batch.column("user_id")
+            out = held.of(np.array(ids.to_pylist(), object if pa.types.is_string(ids.type) else np.int64))
+            group, chance = np.where(out, HELD, TREATED), np.where(out, held.share, 1.0 - held.share)
+            columns = [ids, pa.array(group.tolist(), pa.string()), pa.array(chance)]
+            yield pa.record_batch(columns, names=["user_id", "group", "propensity"])
+
+    kind = frame.schema["user_id"].dataType.simpleString()
+    people = frame.select("user_id").distinct()
+    return people.mapInArrow(run, f"user_id {kind}, group string, propensity double")
+
+
+def _check_floors(parts: Parts, rules: Sequence[Constraint]) -> None:
     """Refuse a floor above all touches that could count for it."""
     for row in parts.rows:
         if row.least * (1.0 - TOLERANCE) > row.most:
@@ -422,67 +335,8 @@ def _check_floors(parts: _Parts, rules: Sequence[Constraint]) -> None:
             )
 
 
-def _first_prices(parts: _Parts, limit: np.ndarray, least: np.ndarray) -> np.ndarray | None:
-    """Return prices of the largest part under limits in proportion: a sample of everybody."""
-    if len(parts.known) == 1:
-        return None
-    part = max(parts.known, key=lambda one: one.people)
-    row = fetched(parts.frame.where(f"part = {part.number}").select("block")).column("block")[0].as_py()
-    block = unpacked(row, part.checksum)
-    share = part.people / max(1, sum(one.people for one in parts.known))
-    mine = np.array(part.rows, np.int64)
-    price = np.zeros(limit.size)
-    if block.touch.size:
-        price[mine] = newton_prices(block.people, limit[mine] * share, least[mine] * share, None, 1)[0]
-    return price
-
-
-def _summed(parts: _Parts, price: np.ndarray, band: float) -> tuple[Sums, float]:
-    """Return the dual of everybody at some prices, and how far its sum may be rounded: one job.
-
-    Each task adds its parts up in their order before anything is sent; tasks are added in the order of their first.
-    """
-    import pyarrow as pa
-
-    n, known = price.size, {part.number: part for part in parts.known}
-    schema = pa.schema(
-        {"part": pa.int32(), "height": pa.float64(), "rounding": pa.float64(), "crowd": pa.float64()}
-        | {"used": pa.binary(), "bend": pa.binary()}
-    )
-
-    @private
-    def run(batches: Iterator[Any]) -> Iterator[Any]:
-        first, height, rounding, crowd = None, 0.0, 0.0, 0.0
-        used, bend = np.zeros(n), np.zeros((n, n) if band > 0 else (0, 0))
-        for batch in batches:
-            for row in batch.to_pylist():
-                part = known[row["part"]]
-                mine = np.array(part.rows, np.int64)
-                one = height_of(unpacked(row["block"], part.checksum), price[mine], band)
-                first = part.number if first is None else first
-                height, rounding, crowd = height + one.height, rounding + one.rounding, crowd + one.crowd
-                used[mine] += one.used
-                if band > 0:
-                    bend[np.ix_(mine, mine)] += one.bend
-        if first is not None:
-            line: dict[str, Any] = {"part": first, "height": height, "rounding": rounding, "crowd": crowd}
-            line |= {"used": used.tobytes(), "bend": bend.tobytes()}
-            yield from pa.Table.from_pylist([line], schema=schema).to_batches()
-
-    kinds = "part int, height double, rounding double, crowd double, used binary, bend binary"
-    frame = parts.frame.select("part", "block").mapInArrow(run, kinds)
-    found = fetched(frame).sort_by("part").to_pylist()
-    used = np.sum([np.frombuffer(one["used"]) for one in found], axis=0)
-    bend = np.sum([np.frombuffer(one["bend"]) for one in found], axis=0).reshape((n, n) if band > 0 else (0, 0))
-    limit, least = parts.limit, parts.least
-    paid = float(price[price > 0] @ limit[price > 0] + price[price < 0] @ least[price < 0])
-    height, rounding, crowd = (sum(one[name] for one in found) for name in ("height", "rounding", "crowd"))
-    rounding += (8 + len(parts.known) + n) * float(np.finfo(np.float64).eps) * (abs(height) + abs(paid))
-    return Sums(height + paid, used, bend, crowd), rounding
-
-
 def _rounded(
-    parts: _Parts, price: np.ndarray, near: float, mean: float
+    parts: Parts, price: np.ndarray, near: float, mean: float
 ) -> tuple[dict[int, np.ndarray], np.ndarray, list[dict[str, Any]]]:
     """Return the share of each part in each limit, the prices it rounds by, and what that gives.
 
@@ -506,16 +360,16 @@ def _rounded(
 
 
 def _in_rounds(
-    parts: _Parts, price: np.ndarray, near: float, limit: np.ndarray, least: np.ndarray, whole: np.ndarray
+    parts: Parts, price: np.ndarray, near: float, limit: np.ndarray, least: np.ndarray, whole: np.ndarray
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]] | None:
     """Return the best shares of some rounds and what the parts send; None where no round meets the floors."""
     nothing = {part.number: np.full(len(part.rows), np.inf) for part in parts.known}
-    lines = _taken(parts, price, nothing, near)
+    lines = taken(parts, price, nothing, near)
     quota = shares(np.array([one["wanted"] for one in lines]), limit, parts.people, whole)
     best: tuple[float, dict[int, np.ndarray], list[dict[str, Any]]] | None = None
     for _ in range(_ROUNDS if limit.size else 1):
         mine = {part.number: quota[i, list(part.rows)] for i, part in enumerate(parts.known)}
-        lines = _taken(parts, price, mine, near)
+        lines = taken(parts, price, mine, near)
         used = np.array([one["used"] for one in lines])
         total, value = used.sum(axis=0), sum(one["value"] for one in lines)
         kept = bool((total <= limit * (1.0 + TOLERANCE) + 1e-12).all() and (total >= least * (1.0 - TOLERANCE)).all())
@@ -526,53 +380,3 @@ def _in_rounds(
             break
         quota = more_for(used, np.array([one["unmet"] for one in lines]), limit, parts.people, whole)
     return None if best is None else best[1:]
-
-
-def _taken(parts: _Parts, price: np.ndarray, quota: dict[int, np.ndarray], near: float) -> list[dict[str, Any]]:
-    """Return what each part sends within its share, in the order of the parts: one job."""
-    import pyarrow as pa
-
-    n = price.size
-    many = pa.list_(pa.float64())
-    schema = pa.schema(
-        {"part": pa.int32(), "value": pa.float64(), "n": pa.int64(), "used": many, "wanted": many, "unmet": many}
-    )
-
-    known = {part.number: part for part in parts.known}
-
-    @private
-    def run(batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                part = known[row["part"]]
-                mine = np.array(part.rows, np.int64)
-                one = taken_of(unpacked(row["block"], part.checksum), price[mine], quota[part.number], near)
-                line: dict[str, Any] = {"part": part.number, "value": one.value, "n": int(one.chosen.sum())}
-                for name in ("used", "wanted", "unmet"):
-                    wide = np.zeros(n)
-                    wide[mine] = getattr(one, name)
-                    line[name] = wide.tolist()
-                yield from pa.Table.from_pylist([line], schema=schema).to_batches()
-
-    kinds = "part int, value double, n bigint, used array<double>, wanted array<double>, unmet array<double>"
-    found = fetched(parts.frame.select("part", "block").mapInArrow(run, kinds))
-    return sorted(found.to_pylist(), key=lambda one: one["part"])
-
-
-def _sent(parts: _Parts, price: np.ndarray, quota: dict[int, np.ndarray], near: float, schema: Any) -> Any:
-    """Return the touches that the parts send, as a frame of Spark."""
-    import pyarrow as pa
-
-    known = {part.number: part for part in parts.known}
-
-    @private
-    def run(batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                part = known[row["part"]]
-                block = unpacked(row["block"], part.checksum)
-                one = taken_of(block, price[np.array(part.rows, np.int64)], quota[part.number], near)
-                table = pa.ipc.open_stream(row["touches"]).read_all()
-                yield from table.take(pa.array(np.sort(block.touch[one.chosen]))).to_batches()
-
-    return parts.frame.select("part", "block", "touches").mapInArrow(run, schema)

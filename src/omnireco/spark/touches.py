@@ -12,7 +12,7 @@ from omnireco.data.clock import Slots
 from omnireco.data.dataset import Dataset
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
-from omnireco.errors import OmnirecoError, SchemaError
+from omnireco.errors import OmnirecoError
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.choosing import candidates as made
 from omnireco.planning.inputs import check_rules, check_verb
@@ -20,7 +20,7 @@ from omnireco.planning.per_person import PerPerson
 from omnireco.planning.rules import Eligibility
 from omnireco.planning.touch_value import TouchValue
 from omnireco.spark.best_slots import check_people
-from omnireco.spark.shipping import columns_of, opened, private, ship, spark_frame
+from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
 
 __all__ = ["MESSAGE_COLUMNS", "candidates", "message_columns"]
 
@@ -94,11 +94,7 @@ def candidates(
     names = tuple(attributes)
     kinds = columns_of(lists, f"{_WHERE}: lists", user_id="id", item_id="id", rank="number")
     own = check_people(people, f"{_WHERE}: people")
-    if (kinds["user_id"] == "string") != (own["user_id"] == "string"):
-        raise SchemaError(
-            f"{_WHERE}: user_id is {kinds['user_id']} in the lists and {own['user_id']} among the people, so no two "
-            "are equal. Cast one of them: frame.withColumn('user_id', F.col('user_id').cast('string'))."
-        )
+    check_same_ids(kinds["user_id"], own["user_id"], _WHERE, ("lists", "people"))
     check_kind(slots, Slots, "slots", "om.slots('2025-06-01', days=7)")
     check_kind(catalog, Catalog, "catalog", "om.Catalog.from_frame(items)", none=True)
     check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
@@ -110,6 +106,7 @@ def candidates(
     if messages is not None:
         log = spark_frame(messages, _WHERE, "messages", "om.candidates(recs, data, timing, slots)")
         sent = message_columns(log, f"{_WHERE}: messages")
+        check_same_ids(dict(sent.dtypes)["user_id"], own["user_id"], _WHERE, ("messages", "people"))
         had = sent.groupBy("user_id").agg(f.collect_list(f.struct(*sent.columns)).alias("_sent"))
         joined = joined.join(had, "user_id", "left")
     fetch = _shipped(timing, people.sparkSession.sparkContext)
@@ -165,7 +162,7 @@ def _made(
     log = None
     if "_sent" in table.column_names and (sent := flat("_sent")).num_rows:
         log = MessageLog.from_frame(sent)
-    audience = Audience.from_frame(people, attributes=attributes)
+    audience = Audience.from_frame(people, attributes=attributes, on_invalid="drop")
     data = Dataset(audience=audience, messages=log, catalog=catalog)
     return made(Recommendations.from_frame(flat("_lists")), data, timing, **asked)
 

@@ -434,9 +434,12 @@ class ActivityModel:
                 f"Got {shown(channel)}: write ActivityProfile(channels=({shown(channel)},))."
             )
         strength, *cells = self.channels[channel]
+        return self.with_channel(found, strength, _dense(user, *cells))
+
+    def with_channel(self, found: np.ndarray, strength: float, counts: np.ndarray) -> np.ndarray:
+        """Return profiles (n, 168) of a channel, under those of the people, from decayed sessions there (n, 168)."""
         if np.isinf(strength):
             return found
-        counts = _dense(user, *cells)
         n = counts.sum(axis=1, keepdims=True)
         own = counts @ circular_kernel(WEEK, self.pooling.hour_width)
         return np.asarray((strength * found + own) / (strength + n))
