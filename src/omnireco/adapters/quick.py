@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnireco.adapters.people import ZONE, Fact, withdrawn_channel
-from omnireco.adapters.records import Collector
 from omnireco.adapters.values import as_person
 from omnireco.data.frames.suspicion import is_return
 from omnireco.data.frames.zone_names import one_name
+
+if TYPE_CHECKING:
+    from omnireco.adapters.records import Collector
 
 __all__ = [
     "Known",

@@ -1,0 +1,152 @@
+"""The road of a large file: its ordinary records as columns, all others by the rules, in the order of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco.adapters.columns.blocks import Doubtful, pieces
+from omnireco.adapters.columns.fields import Rows, mask_of, schema_of, spelled
+from omnireco.adapters.columns.tables import Chunk
+from omnireco.adapters.files import Wanted, decoded
+
+if TYPE_CHECKING:
+    from omnireco.adapters.records import Collector
+
+__all__ = ["Columns", "Found", "events_of", "first_known", "links_of", "records_left"]
+
+_SAMPLE = 100
+
+
+@dataclass(slots=True)
+class Found:
+    """What a declaration makes of the rows of a table: names of records, and chunks by the row of the table."""
+
+    names: tuple[np.ndarray, list[Any]]
+    became: tuple[str, str]
+    events: Chunk | None = None
+    links: tuple[Chunk, ...] = ()
+    touches: Chunk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The ordinary records of a source: ``fields`` by path and kind, and ``read``, which marks the others as odd."""
+
+    fields: Mapping[str, str]
+    read: Callable[[Rows], Found]
+
+
+def first_known(rows: Rows, *people: Any) -> Any:
+    """Return the first known id of each row, which is odd where there is none."""
+    import pyarrow.compute as pc
+
+    user = pc.coalesce(*people)
+    if user.null_count:
+        rows.mark(mask_of(user.is_null()))
+    return user
+
+
+def events_of(
+    rows: Rows,
+    user: Any,
+    event: tuple[np.ndarray, list[Any]],
+    channel: Any,
+    at: np.ndarray,
+    lines: Lines,
+    ids: tuple[Any, Any, Any],
+) -> Chunk:
+    """Return the events of rows, as ``add_event`` of :mod:`omnireco.adapters.quick` makes them; ``ids`` as there."""
+    session, store, unique = ids
+    row, item, value, bare = lines
+    texts = {"user_id": user, "channel": channel, "event": spelled(*event), "session_id": session, "store_id": store}
+    columns = {**texts, "timestamp": at, "event_id": unique}
+    if row is not None:
+        columns = {name: part if part is None or isinstance(part, str) else part.take(row) for name, part in columns.items()}
+    return Chunk(np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare})
+
+
+Lines = tuple[Any, Any, np.ndarray, np.ndarray]
+"""The row of each line (None where each row has one), its item, its worth (0 where it is bare), and which are bare."""
+
+
+def one_line(item: Any, worth: np.ndarray, *, bare: bool = True) -> Lines:
+    """Return one line of each row; with ``bare`` one without an item is about no item, and worth 0."""
+    without = mask_of(item.is_null()) if bare else np.zeros(len(item), np.bool_)
+    return None, item, np.where(without, 0.0, worth), without
+
+
+def links_of(one: tuple[str, Any], other: tuple[str, Any], at: np.ndarray) -> Chunk:
+    """Return links of (kind, id) where both are known."""
+    columns = {"id_a": one[1], "kind_a": one[0], "id_b": other[1], "kind_b": other[0], "linked_at": at}
+    both = mask_of(one[1].is_valid()) & mask_of(other[1].is_valid())
+    chunk = Chunk(np.arange(at.size), columns)
+    return chunk if both.all() else chunk.rows(both)
+
+
+def records_left(path: Path, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+    """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
+    begun = False
+
+    def schema(block: bytes, n: int) -> Any:
+        lines = block.split(b"\n", _SAMPLE + 1)[: min(_SAMPLE, n)]
+        try:
+            sample = [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            raise Doubtful from None
+        if n < 2 or not all(type(one) is dict for one in sample[:2]):
+            raise Doubtful
+        return schema_of(columns.fields, sample)
+
+    for piece in pieces(path, wanted.where, schema):
+        yield from _left(piece, path.name, wanted, out, columns)
+        begun = True
+    if not begun:
+        raise Doubtful
+
+
+def _left(piece: Any, name: str, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+    n = len(piece)
+    ordinary = np.zeros(n, np.bool_)
+    found = None
+    if len(piece.parsed):
+        batch = piece.table.combine_chunks().to_struct_array()
+        rows = Rows(batch.chunk(0) if hasattr(batch, "chunk") else batch, np.zeros(len(piece.parsed), np.bool_))
+        found = columns.read(rows)
+        ordinary[piece.parsed[~rows.odd]] = True
+    record = np.full(n, -1, np.int64)
+    code, texts = (np.zeros(0, np.int64), []) if found is None else found.names
+    titles = np.full(n, None, object)
+    if found is not None:
+        titles[piece.parsed] = np.array([*texts, None], object)[code]
+    at = 0
+    for odd in [*np.flatnonzero(~ordinary).tolist(), n]:
+        if odd > at:
+            record[at:odd] = len(out.names) + np.arange(odd - at)
+            out.names.extend(titles[at:odd].tolist())
+            out.became.extend(repeat(found.became, odd - at))
+        if odd < n:
+            yield from decoded(piece.lines.one(odd).decode(), name, wanted)
+        at = odd + 1
+    if found is not None and ordinary.any():
+        _keep(out, found, record[piece.parsed])
+
+
+def _keep(out: Collector, found: Found, record: np.ndarray) -> None:
+    """Add the chunks of ordinary rows, whose rows now have the numbers of their records."""
+    for chunks, own in ((out.event_chunks, [found.events]), (out.link_chunks, found.links), (out.touch_chunks, [found.touches])):
+        for chunk in own:
+            if chunk is None:
+                continue
+            number = record[chunk.record]
+            kept = number >= 0
+            numbered = Chunk(number, chunk.columns)
+            chunk = numbered if kept.all() else numbered.rows(kept)
+            if len(chunk):
+                chunks.append(chunk)
