@@ -25,7 +25,7 @@ from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdr
 from omnireco.adapters.values import as_id, instants, time_fault
 from omnireco.data.frames.answers import is_missing
 from omnireco.data.frames.placeholders import is_placeholder
-from omnireco.errors import SchemaError
+from omnireco.errors import SchemaError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,7 +31,6 @@ _ODD = 0.1  # the share of lines that do not parse from which a block is left to
 _DEEP = 400  # levels of nesting, from which Python may refuse
 _DIGITS = 2048  # a number of over 4,300 digits, which Python refuses, fills half of this before a multiple of it
 _ROW = re.compile(r"in row (\d+)")
-_INFINITE = re.compile(rb"Inf(?!inity)|NaN")
 
 
 class Doubtful(Exception):
@@ -55,10 +54,14 @@ class _Lines:
     """The lines of a block of bytes, each of which ends with a line feed."""
 
     def __init__(self, block: bytes) -> None:
-        self.block = block
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-        self.ends = ends + 1
-        self.starts = np.concatenate([[0], self.ends[:-1]])
+        self.block, self.data = block, np.frombuffer(block, np.uint8)
+        self.ends = np.flatnonzero(self.data == ord("\n")) + 1
+        self.starts = np.concatenate([[0], self.ends[:-1]])[: self.ends.size]
+
+    @property
+    def objects(self) -> np.ndarray:
+        """Which lines begin and end as an object does."""
+        return (self.data[self.starts] == ord("{")) & (self.data[np.maximum(self.ends - 2, 0)] == ord("}"))
 
     def __len__(self) -> int:
         return self.ends.size
@@ -99,17 +102,16 @@ def pieces(path: Path, where: str, schema_of: Any) -> Iterator[Piece]:
     schema = None
     try:
         with path.open("rb") as raw, open_content(raw, path.name, where) as content:
-            for block in _blocks(content):
-                lines = _Lines(block)
+            for lines in _blocks(content):
                 if schema is None:
-                    schema = schema_of(block, len(lines))
+                    schema = schema_of(lines.block, len(lines))
                 yield _piece(lines, schema)
     except (OSError, EOFError, UnicodeError, zlib.error) as error:
         raise Doubtful from error
 
 
-def _blocks(content: Any) -> Iterator[bytes]:
-    """Yield whole lines, none of them blank, each ending with one line feed."""
+def _blocks(content: Any) -> Iterator[_Lines]:
+    """Yield whole lines, none of them blank."""
     rest, first = b"", True
     while True:
         read = content.read(_BLOCK)
@@ -121,14 +123,14 @@ def _blocks(content: Any) -> Iterator[bytes]:
             raise Doubtful
         cut = block.rfind(b"\n") + 1 if read else len(block)
         block, rest = block[:cut], block[cut:]
-        if block and (usable := _usable(block)):
+        if block and len(usable := _usable(block)):
             yield usable
         if not read:
             return
 
 
-def _usable(block: bytes) -> bytes:
-    """Return a block with one line feed at the end of each line and no blank lines."""
+def _usable(block: bytes) -> _Lines:
+    """Return the lines of a block that are not blank, without the blanks around them where some have any."""
     if not block.isascii():
         block.decode()
     if b"\0" in block:
@@ -137,12 +139,11 @@ def _usable(block: bytes) -> bytes:
         block = block.replace(b"\r\n", b"\n")
         if b"\r" in block:  # Python ends a line there
             raise Doubtful
-    if not block.endswith(b"\n"):
-        block += b"\n"
-    if block.count(b"}\n{") + 1 == block.count(b"\n") and block[:1] == b"{" and block[-2:] == b"}\n":
-        return block
+    lines = _Lines(block if block.endswith(b"\n") else block + b"\n")
+    if lines.objects.all():
+        return lines
     kept = [line for line in (one.strip(b" \t") for one in block.split(b"\n")) if line]
-    return b"\n".join([*kept, b""])
+    return _Lines(b"\n".join([*kept, b""]))
 
 
 def _piece(lines: _Lines, schema: pa.Schema) -> Piece:
@@ -201,13 +202,12 @@ def _parsed(text: memoryview, n: int, schema: pa.Schema) -> pa.Table | int:
 
 def _objects(lines: _Lines) -> np.ndarray:
     """Return the lines that are objects, and in no way such that the two parsers may differ."""
-    data = np.frombuffer(lines.block, np.uint8)
-    good = (data[lines.starts] == ord("{")) & (data[lines.ends - 2] == ord("}"))
-    for match in _INFINITE.finditer(lines.block) if b"Inf" in lines.block or b"-NaN" in lines.block else ():
-        before = lines.block[max(match.start() - 64, 0) : match.start()]
+    data, good = lines.data, lines.objects
+    for at in _infinite(data):
+        before = lines.block[max(at - 64, 0) : at]
         bare = before.removesuffix(b"-").rstrip()
-        if not bare or (bare[-1:] in b":,[" and (match[0] == b"Inf" or before.endswith(b"-"))):
-            good[lines.at(match.start())] = False
+        if not bare or bare[-1:] in b":,[":
+            good[lines.at(at)] = False
     for row in np.flatnonzero(lines.ends - lines.starts > 2 * _DEEP).tolist():
         start, stop = int(lines.starts[row]), int(lines.ends[row])
         if lines.block.count(b"{", start, stop) + lines.block.count(b"[", start, stop) >= _DEEP:
@@ -215,6 +215,15 @@ def _objects(lines: _Lines) -> np.ndarray:
         if stop - start > _DIGITS and _may_hold_a_long_number(data[start:stop]):
             good[row] = False
     return good
+
+
+def _infinite(data: np.ndarray) -> list[int]:
+    """Return where there stands ``Inf`` or ``-NaN``: numbers for pyarrow, though not for Python."""
+    capital = np.flatnonzero(data[:-4] == ord("I"))
+    capital = capital[(data[capital + 1] == ord("n")) & (data[capital + 2] == ord("f")) & (data[capital + 3] != ord("i"))]
+    negative = np.flatnonzero(data[1:-4] == ord("N")) + 1
+    negative = negative[(data[negative - 1] == ord("-")) & (data[negative + 1] == ord("a"))]
+    return [*capital.tolist(), *negative.tolist()]
 
 
 def _depth(line: np.ndarray) -> int:

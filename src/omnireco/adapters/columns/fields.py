@@ -138,6 +138,32 @@ class Rows:
             rows.mark(mask_of(flat.is_null()))
         return rows
 
+    def equal(self, path: str, text: str) -> np.ndarray:
+        """Return where a field is a text."""
+        import pyarrow.compute as pc
+
+        return mask_of(pc.equal(self.column(path), text).fill_null(False))
+
+    def where(self, path: str, text: str) -> Rows:
+        """Return the first element of each row of which a field is a text; the others are not looked at."""
+        if self.parent is None:
+            raise ValueError("where() is of the elements of lists")
+        at = np.flatnonzero(self.equal(path, text))
+        parent = self.parent[at]
+        first = np.concatenate([[True], parent[1:] != parent[:-1]]) if at.size else np.zeros(0, np.bool_)
+        return Rows(self.array.take(at[first]), self.odd, parent[first])
+
+    def first(self, values: pa.Array) -> pa.Array:
+        """Return the first filled of some values of elements for each row that holds them."""
+        if self.parent is None:
+            raise ValueError("first() is of the elements of lists")
+        at = np.flatnonzero(mask_of(values.is_valid()))
+        parent = self.parent[at]
+        first = np.concatenate([[True], parent[1:] != parent[:-1]]) if at.size else np.zeros(0, np.bool_)
+        place = np.full(self.odd.size, -1, np.int64)
+        place[parent[first]] = at[first]
+        return values.take(_places(place))
+
     def titles(self, path: str, rule: Mapping[Any, Any]) -> tuple[np.ndarray, list[str], list[Any]]:
         """Return codes of texts, the texts and the answers of a rule; odd where there is no text or no answer."""
         code, texts = coded(self.column(path), str)
@@ -219,6 +245,13 @@ def coded(column: pa.Array, rule: Callable[[str], Any]) -> tuple[np.ndarray, lis
     encoded = column.dictionary_encode()
     code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return code, [rule(one) for one in encoded.dictionary.to_pylist()]
+
+
+def _places(place: np.ndarray) -> pa.Array:
+    """Return positions of which -1 is none."""
+    import pyarrow as pa
+
+    return pa.array(place, mask=place < 0)
 
 
 def spelled(code: np.ndarray, names: list[Any]) -> pa.Array:

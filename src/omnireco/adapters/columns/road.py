@@ -19,7 +19,7 @@ from omnireco.adapters.files import Wanted, decoded
 if TYPE_CHECKING:
     from omnireco.adapters.records import Collector
 
-__all__ = ["Columns", "Found", "events_of", "first_known", "links_of", "records_left"]
+__all__ = ["Columns", "Found", "events_of", "first_known", "links_of", "one_line", "records_left", "several_lines"]
 
 _SAMPLE = 100
 
@@ -68,8 +68,12 @@ def events_of(
     texts = {"user_id": user, "channel": channel, "event": spelled(*event), "session_id": session, "store_id": store}
     columns = {**texts, "timestamp": at, "event_id": unique}
     if row is not None:
-        columns = {name: part if part is None or isinstance(part, str) else part.take(row) for name, part in columns.items()}
+        columns = {name: _taken(part, row) for name, part in columns.items()}
     return Chunk(np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare})
+
+
+def _taken(part: Any, row: np.ndarray) -> Any:
+    return part if part is None or isinstance(part, str) else part.take(row)
 
 
 Lines = tuple[Any, Any, np.ndarray, np.ndarray]
@@ -80,6 +84,20 @@ def one_line(item: Any, worth: np.ndarray, *, bare: bool = True) -> Lines:
     """Return one line of each row; with ``bare`` one without an item is about no item, and worth 0."""
     without = mask_of(item.is_null()) if bare else np.zeros(len(item), np.bool_)
     return None, item, np.where(without, 0.0, worth), without
+
+
+def several_lines(elements: Rows, item: Any, worth: np.ndarray) -> Lines:
+    """Return a line of each element of a list, in the order of the rows; a row without any has one about no item."""
+    import pyarrow as pa
+
+    without = np.setdiff1d(np.arange(elements.odd.size), elements.parent)
+    row = np.concatenate([elements.parent, without])
+    if not without.size:
+        return row, item, worth, np.zeros(row.size, np.bool_)
+    order = np.argsort(row, kind="stable")
+    items = pa.concat_arrays([item, pa.nulls(without.size, pa.string())]).take(order)
+    bare = np.concatenate([np.zeros(len(item), np.bool_), np.ones(without.size, np.bool_)])[order]
+    return row[order], items, np.concatenate([worth, np.zeros(without.size)])[order], bare
 
 
 def links_of(one: tuple[str, Any], other: tuple[str, Any], at: np.ndarray) -> Chunk:
