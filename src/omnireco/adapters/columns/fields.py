@@ -18,7 +18,7 @@ from omnireco.adapters.values import as_number, as_person, instants
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "Rows", "mask_of", "schema_of", "spelled"]
+__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "Rows", "ids_of", "instants_of", "mask_of", "schema_of", "spelled", "texts_of"]
 
 TEXT, ID, NUMBER, TIME = "text", "id", "number", "time"
 ABSENT = "absent"  # a field that only the rules read: the row of one that is filled is odd
@@ -36,7 +36,7 @@ _FIRST, _LAST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds
 _SECOND = 1_000_000
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # counts of a second
 _COUNT = "^[1-9][0-9]{8,17}$|^[1-4][0-9]{18}$"
-_NAIVE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-2][0-9]:[0-5][0-9]:[0-5][0-9]$"
+_NAIVE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?$"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -180,11 +180,11 @@ class Rows:
 
     def person(self, path: str) -> pa.Array:
         """Return ids of persons as texts, missing where they are placeholders."""
-        return _ids(self.column(path), people=True)
+        return ids_of(self.column(path), people=True)
 
     def id(self, path: str) -> pa.Array:
         """Return ids as texts."""
-        return _ids(self.column(path))
+        return ids_of(self.column(path))
 
     def blank(self, path: str) -> None:
         """Mark rows in which an id is there, and is blank or the number 0."""
@@ -278,7 +278,7 @@ def _clean(column: pa.Array) -> np.ndarray:
     return np.asarray(filled & (first > 32) & (first < 127) & (final > 32) & (final < 127))
 
 
-def _ids(column: pa.Array, *, people: bool = False) -> pa.Array:
+def ids_of(column: pa.Array, *, people: bool = False) -> pa.Array:
     """Return ids as texts without blanks around them; of ``people``, without placeholders."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -342,3 +342,34 @@ def _by_rule(column: pa.Array, usual: pa.Array, naive: bool) -> np.ndarray:
     micro = np.full(len(column), -1, np.int64)
     micro[rows] = since.fillna(-1).to_numpy(np.int64)[code]
     return micro
+
+
+def texts_of(column: Any) -> pa.Array | None:
+    """Return a column of pandas as Arrow's texts; None where it holds anything else."""
+    import pyarrow as pa
+
+    try:
+        found = pa.array(column, pa.string(), from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
+        return None
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def instants_of(column: pa.Array) -> Any:
+    """Return naive times as :func:`omnireco.adapters.values.instants` does, the usual ones all at once."""
+    import pandas as pd
+
+    if column.null_count == len(column):
+        return instants(column.to_pylist()[:1]).repeat(len(column)).reset_index(drop=True)
+    micro = _written(column, True)
+    odd = np.flatnonzero((micro < 0) & mask_of(column.is_valid()))
+    if not (micro >= 0).any():
+        return instants(column.to_pylist(), naive=True)
+    at = pd.Series(pd.to_datetime(micro, unit="us", utc=True)).where(micro >= 0)
+    if odd.size > len(column) // 10:
+        return instants(column.to_pylist(), naive=True)
+    if odd.size:
+        read = instants(column.take(odd).to_pylist(), naive=True)
+        at = at.dt.as_unit("ns") if read.dt.unit == "ns" else at
+        at.iloc[odd] = read.dt.as_unit(at.dt.unit).to_numpy()
+    return at
