@@ -42,7 +42,16 @@ def ga4_of_bigquery(n):
     return row
 
 
+def braze(n):
+    what = ("Send", "Send", "Open", "Click")[n % 4]
+    return {"event_type": f"users.messages.email.{what}", "id": f"e{n}", "user_id": f"b{n % 4}",
+            "external_user_id": f"u{n % 3}", "time": NOON + 900 * n, "timezone": ("Europe/Berlin", "Asia/Tokyo")[n % 5 == 0],
+            "dispatch_id": f"d{n % 3}", "message_variation_id": "v1", "machine_open": None,
+            "user_agent": "Mozilla/5.0"}  # fmt: skip
+
+
 SOURCES = {
+    "braze": (braze, adapters.braze),
     "segment": (segment, adapters.segment),
     "ga4": (ga4, adapters.ga4),
     "ga4_of_bigquery": (ga4_of_bigquery, adapters.ga4),
@@ -66,6 +75,9 @@ OTHERS = [
     {"type": "track", "event": "Email Delivered", "userId": "u1", "timestamp": "2025-05-01T12:00:00.1234567Z"},
     {"event_name": "purchase", "event_timestamp": NOON * 10**6, "user_id": "u1", "items": [{"item_id": "tea"}]},
     {"rows": [segment(1), ga4(1)]},
+    {"event_type": "users.messages.email.Bounce", "time": NOON, "external_user_id": "u1"},
+    {"event_type": "users.messages.email.Unsubscribe", "time": NOON, "external_user_id": "u2", "dispatch_id": "d1"},
+    {"event_type": "users.behaviors.Purchase", "time": NOON, "external_user_id": "u1", "product_id": "tea", "price": 2},
 ]  # fmt: skip
 
 

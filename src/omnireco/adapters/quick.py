@@ -127,7 +127,7 @@ class Zones:
         """Note that a person is in a zone from an instant on."""
         facts, position = self.out.facts, self.last.get(user)
         if position is not None and facts[position].value == zone and _not_before(at, facts[position].at):
-            facts[position] = Fact(len(self.out.names) - 1, user, ZONE, at, zone)
+            facts[position] = Fact(facts[position].record, user, ZONE, at, zone)
             return
         self.last[user] = len(facts)
         self.out.user(user, at=at, timezone=zone)

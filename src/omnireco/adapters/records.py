@@ -17,7 +17,7 @@ import numpy as np
 from omnireco._core.notebook import shown_html
 from omnireco.adapters.columns.blocks import Doubtful, is_large
 from omnireco.adapters.columns.road import Columns, records_left
-from omnireco.adapters.columns.tables import Chunk, distinct, united
+from omnireco.adapters.columns.tables import Chunk, distinct, united, zone_facts
 from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
@@ -149,6 +149,7 @@ class Collector:
     event_chunks: list[Chunk] = field(default_factory=list)  # what large files give as columns
     link_chunks: list[Chunk] = field(default_factory=list)
     touch_chunks: list[Chunk] = field(default_factory=list)
+    zone_chunks: list[Chunk] = field(default_factory=list)
 
     def record(self, name: Any) -> None:
         """Begin a record; its status is unknown until set."""
@@ -326,10 +327,20 @@ class Collector:
         lost = {(fact.user, fact.name) for fact in self.facts if fact.name.startswith(REACHABLE)}
         arrived = [
             Fact(record, user, f"{REACHABLE}{channel}", at, True)
-            for record, user, channel, _, kind, at, *_ in self.touches
+            for record, user, channel, kind, at in (self._touched() if lost else ())
             if kind not in {"sent", "unsubscribe"} and (user, f"{REACHABLE}{channel}") in lost
         ]
-        return self.facts + arrived
+        facts = self.facts
+        if self.zone_chunks:
+            facts = sorted([*facts, *zone_facts(self.zone_chunks)], key=lambda fact: fact.record)
+        return facts + arrived
+
+    def _touched(self) -> Iterator[tuple[int, str, str, str, Any]]:
+        """Yield (record, user, channel, kind, time) of what happened to messages."""
+        for record, user, channel, _, kind, at, *_ in self.touches:
+            yield record, user, channel, kind, at
+        for chunk in self.touch_chunks:
+            yield from chunk.listed("user_id", "channel", "kind", "at")
 
     def _times(self, rows: list[tuple[Any, ...]], *, column: int = -1, lose: bool = False) -> pd.Series:
         """Return the times of rows; a record whose time cannot be read is noted, or lost."""

@@ -213,7 +213,7 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
 def _columns(calls: Rows, named: Mapping[str, str]) -> Found:
     """Read usual track calls, about one product or none, as columns."""
     calls.absent("properties/products", "properties/sku", *_OTHER_SPELLINGS)
-    calls.names("type", {"track": "track"})
+    calls.mark(~calls.equal("type", "track"))
     code, titles, ours = calls.titles("event", plain_names(named, lower=True))
     place = spelled(*calls.names("channel", Known(_usual_place)))
     known, anonymous = calls.person("userId"), calls.person("anonymousId")

@@ -18,7 +18,7 @@ from omnireco.adapters.values import as_number, as_person, instants
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "Rows", "ids_of", "instants_of", "mask_of", "schema_of", "spelled", "texts_of"]
+__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "Rows", "coded", "ids_of", "instants_of", "mask_of", "schema_of", "spelled", "texts_of"]
 
 TEXT, ID, NUMBER, TIME = "text", "id", "number", "time"
 ABSENT = "absent"  # a field that only the rules read: the row of one that is filled is odd

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco.adapters.columns.blocks import Doubtful, pieces
-from omnireco.adapters.columns.fields import Rows, mask_of, schema_of, spelled
+from omnireco.adapters.columns.fields import Rows, coded, mask_of, schema_of, spelled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
+from omnireco.adapters.quick import Known
+from omnireco.data.frames.zone_names import one_name
 
 if TYPE_CHECKING:
     from omnireco.adapters.records import Collector
 
-__all__ = ["Columns", "Found", "events_of", "first_known", "links_of", "one_line", "records_left", "several_lines"]
+__all__ = ["Chunk", "Columns", "Found", "events_of", "first_known", "links_of", "one_line", "records_left", "several_lines", "zones_of"]
 
 _SAMPLE = 100
 
@@ -33,6 +35,7 @@ class Found:
     events: Chunk | None = None
     links: tuple[Chunk, ...] = ()
     touches: Chunk | None = None
+    zones: Chunk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,19 @@ def links_of(one: tuple[str, Any], other: tuple[str, Any], at: np.ndarray) -> Ch
     return chunk if both.all() else chunk.rows(both)
 
 
+_ZONES = Known(lambda zone: True if one_name(zone) is not None else None)
+
+
+def zones_of(rows: Rows, path: str, user: Any, at: np.ndarray) -> Chunk:
+    """Return the zones of persons from an instant on; a row is odd where a zone is there and is none."""
+    column = rows.column(path)
+    given = mask_of(column.is_valid())
+    code, found = coded(column, _ZONES.__getitem__)
+    good = np.array([*(one is not None for one in found), True], np.bool_)[code]
+    rows.mark(~good)
+    return Chunk(np.arange(len(rows)), {"user_id": user, "timezone": column, "at": at}).rows(given & good)
+
+
 def records_left(path: Path, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
     begun = False
@@ -158,7 +174,13 @@ def _left(piece: Any, name: str, wanted: Wanted, out: Collector, columns: Column
 
 def _keep(out: Collector, found: Found, record: np.ndarray) -> None:
     """Add the chunks of ordinary rows, whose rows now have the numbers of their records."""
-    for chunks, own in ((out.event_chunks, [found.events]), (out.link_chunks, found.links), (out.touch_chunks, [found.touches])):
+    places = (
+        (out.event_chunks, [found.events]),
+        (out.link_chunks, found.links),
+        (out.touch_chunks, [found.touches]),
+        (out.zone_chunks, [found.zones]),
+    )
+    for chunks, own in places:
         for chunk in own:
             if chunk is None:
                 continue

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco.adapters.people import ZONE, Fact
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Chunk", "distinct", "united"]
+__all__ = ["Chunk", "distinct", "united", "zone_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class Chunk:
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.record.size
+
+    def listed(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the record and some values of each row."""
+        columns = [self.columns[name] for name in names]
+        lists = [[part] * len(self) if isinstance(part, str) else part.tolist() for part in columns]
+        yield from zip(self.record.tolist(), *lists, strict=True)
 
     @property
     def stated(self) -> bool:
@@ -137,3 +145,22 @@ def distinct(frame: pd.DataFrame) -> pd.DataFrame:
             size = len(found)
         key, size = key * (len(values) + 1) + code + 1, size * (len(values) + 1)
     return frame[~pd.Series(key, index=frame.index).duplicated()].reset_index(drop=True)
+
+
+def zone_facts(chunks: Sequence[Chunk]) -> list[Fact]:
+    """Return the zones of persons as facts, of each zone of a person the newest instant."""
+    import pyarrow as pa
+
+    record, at = (np.concatenate(parts) for parts in zip(*((one.record, one.columns["at"]) for one in chunks), strict=True))
+    users, zones = (
+        pa.chunked_array([one.columns[name] for one in chunks]).combine_chunks().dictionary_encode()
+        for name in ("user_id", "timezone")
+    )
+    user, zone = (np.asarray(one.indices.to_numpy(zero_copy_only=False)) for one in (users, zones))
+    order = np.lexsort([at, zone, user])
+    rows = order[np.append((np.diff(user[order]) != 0) | (np.diff(zone[order]) != 0), True)]
+    first = record[np.unique(user, return_index=True)[1]]  # the order of people is that of their first records
+    names, places = (np.array(one.dictionary.to_pylist(), object) for one in (users, zones))
+    columns = (first[user[rows]], names[user[rows]], at[rows], places[zone[rows]])
+    lists = zip(*(column.tolist() for column in columns), strict=True)
+    return [Fact(number, who, ZONE, when, where) for number, who, when, where in lists]
