@@ -50,7 +50,43 @@ def braze(n):
             "user_agent": "Mozilla/5.0"}  # fmt: skip
 
 
+def klaviyo(n):
+    """Pages; the metric of some events is named by a later page only."""
+    page = []
+    for at in range(n % 4):
+        page.append({"type": "event", "id": f"e{n}-{at}",
+            "attributes": {"timestamp": NOON + n, "datetime": f"2025-05-01T12:00:{n % 60:02d}+00:00", "uuid": f"x{n}-{at}",
+                           "event_properties": {"ProductID": "tea", "$value": 4.5, "Campaign Name": "May"}},
+            "relationships": {"profile": {"data": {"type": "profile", "id": f"p{at}"}},
+                              "metric": {"data": {"type": "metric", "id": f"M{(n + at) % 4}"}}}})  # fmt: skip
+    titles = ("Viewed Product", "Added to Cart", "Received Email", "Placed Order")
+    about = {"external_id": "ann", "email": "ann@shop.org", "location": {"timezone": "Asia/Tokyo"}}
+    return {"data": page, "included": [
+        {"type": "metric", "id": f"M{n % 4}", "attributes": {"name": titles[n % 4]}},
+        *([{"type": "profile", "id": f"p{n % 3}", "attributes": about}] if n % 5 == 1 else []),
+    ]}  # fmt: skip
+
+
+def opentelemetry(n):
+    def attribute(key, value, kind="stringValue"):
+        return {"key": key, "value": {kind: value}}
+
+    logs = [{"timeUnixNano": str((NOON + n) * 10**9 + 1234), "eventName": "view", "body": {"stringValue": "x"},
+             "attributes": [attribute("user.id", f"u{n % 3}"), attribute("item.id", "tea"), attribute("session.id", "s"),
+                            attribute("value", 4.5, "doubleValue"), attribute("ok", True, "boolValue"),
+                            attribute("count", "3", "intValue")]} for _ in range(n % 4)]  # fmt: skip
+    shared = {"attributes": [attribute("channel", "web"), attribute("user.id", "nobody")]}
+    return {"resourceLogs": [{"resource": shared, "scopeLogs": [{"logRecords": logs}, {"logRecords": logs[:1]}]},
+                             {"resource": {}, "scopeLogs": [{"logRecords": logs[:2]}]}]}  # fmt: skip
+
+
+def read_otel(records):
+    return adapters.opentelemetry(records, events={"view": "view"})
+
+
 SOURCES = {
+    "klaviyo": (klaviyo, adapters.klaviyo),
+    "opentelemetry": (opentelemetry, read_otel),
     "braze": (braze, adapters.braze),
     "segment": (segment, adapters.segment),
     "ga4": (ga4, adapters.ga4),
@@ -75,6 +111,10 @@ OTHERS = [
     {"type": "track", "event": "Email Delivered", "userId": "u1", "timestamp": "2025-05-01T12:00:00.1234567Z"},
     {"event_name": "purchase", "event_timestamp": NOON * 10**6, "user_id": "u1", "items": [{"item_id": "tea"}]},
     {"rows": [segment(1), ga4(1)]},
+    {"data": [], "included": []},
+    {"metric_name": "Viewed Product", "external_id": "u9", "attributes": {"datetime": "2025-05-01T12:00:00+00:00"}},
+    {"eventName": "view", "timeUnixNano": str(NOON * 10**9), "attributes": {"user.id": "u4", "item.id": "cup"}},
+    {"resourceLogs": 5},
     {"event_type": "users.messages.email.Bounce", "time": NOON, "external_user_id": "u1"},
     {"event_type": "users.messages.email.Unsubscribe", "time": NOON, "external_user_id": "u2", "dispatch_id": "d1"},
     {"event_type": "users.behaviors.Purchase", "time": NOON, "external_user_id": "u1", "product_id": "tea", "price": 2},

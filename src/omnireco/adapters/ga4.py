@@ -110,7 +110,7 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
         _WANTED,
         Collector,
         lambda out: _quick(out, named),
-        lambda _: Columns(_FIELDS, lambda rows: _columns(rows, named)),
+        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows, named)),
         lambda out, row: _one(out, row, named),
     )
 

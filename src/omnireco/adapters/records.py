@@ -16,7 +16,7 @@ import numpy as np
 
 from omnireco._core.notebook import shown_html
 from omnireco.adapters.columns.blocks import Doubtful, is_large
-from omnireco.adapters.columns.road import Columns, records_left
+from omnireco.adapters.columns.road import Columns, Element, records_left
 from omnireco.adapters.columns.tables import Chunk, distinct, united, zone_facts
 from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
@@ -378,13 +378,18 @@ def read_records(
         yield from (_plain(one, position, where) for one in unwrapped(_as_mapping(record), wanted))
 
 
+Parts = Callable[[Iterator[Mapping[str, Any]]], Iterator["Mapping[str, Any] | Refused"]]
+"""The records within records, such as those of a page."""
+
+
 def read_all(
     records: Records,
     wanted: Wanted,
     collector: Callable[[], Collector],
-    quick: Callable[[Collector], Callable[[dict[str, Any]], bool] | None],
+    quick: Callable[[Collector], Callable[[Any], bool]],
     columns: Callable[[Collector], Columns],
     read_one: Callable[[Collector, Mapping[str, Any]], None],
+    parts: Parts | None = None,
 ) -> Adapted:
     """Read records into a collector: large files as columns, and what these leave record by record.
 
@@ -395,11 +400,33 @@ def read_all(
         out = collector()
         try:
             left = records_left(path, wanted, out, columns(out))
-            return read_each(out, read_records(left, wanted, quick(out)), read_one)
+            if parts is None:
+                return read_each(out, read_records(left, wanted, quick(out)), read_one)
+            return _each(out, _parts_left(left, wanted, parts), quick(out), read_one)
         except (Doubtful, SchemaError, StorageError):
             pass
     out = collector()
-    return read_each(out, read_records(records, wanted, quick(out)), read_one)
+    if parts is None:
+        return read_each(out, read_records(records, wanted, quick(out)), read_one)
+    return _each(out, parts(read_records(records, wanted)), quick(out), read_one)
+
+
+def _each(
+    out: Collector,
+    records: Iterator[Any],
+    quick: Callable[[Any], bool],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+) -> Adapted:
+    return read_each(out, (one for one in records if not quick(one)), read_one)
+
+
+def _parts_left(left: Iterator[Any], wanted: Wanted, parts: Parts) -> Iterator[Mapping[str, Any] | Refused]:
+    """Yield the parts of the lines that columns left, and the single parts that they left."""
+    for one in left:
+        if isinstance(one, Element):
+            yield one.record
+        else:
+            yield from parts(read_records([one], wanted))
 
 
 def read_each(

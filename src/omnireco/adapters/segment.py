@@ -167,7 +167,7 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
         _WANTED,
         Collector,
         lambda out: _quick(out, named),
-        lambda _: Columns(_FIELDS, lambda calls: _columns(calls, named)),
+        lambda _: Columns(_FIELDS, lambda calls, _: _columns(calls, named)),
         lambda out, call: _one(out, call, named, channel),
     )
 

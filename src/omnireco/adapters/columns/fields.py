@@ -18,11 +18,12 @@ from omnireco.adapters.values import as_number, as_person, instants
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "Rows", "coded", "ids_of", "instants_of", "mask_of", "schema_of", "spelled", "texts_of"]
+__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "TRUTH", "Rows", "coded", "ids_of", "instants_of", "joined", "mask_of", "places", "schema_of", "spelled", "texts_of"]
 
 TEXT, ID, NUMBER, TIME = "text", "id", "number", "time"
 ABSENT = "absent"  # a field that only the rules read: the row of one that is filled is odd
 LISTED = "listed"  # the same, where it usually is a list of mappings
+TRUTH = "truth"
 PART = "part"  # a mapping of which it matters only whether it is there
 
 _LARGE = 2**53
@@ -33,6 +34,7 @@ _PLAIN = (
     r"(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 )
 _FIRST, _LAST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds
+_ENOUGH = 20  # elements of a list in a sample
 _SECOND = 1_000_000
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # counts of a second
 _COUNT = "^[1-9][0-9]{8,17}$|^[1-4][0-9]{18}$"
@@ -60,7 +62,7 @@ def schema_of(fields: Mapping[str, str], sample: Iterable[Any]) -> pa.Schema:
 def _values(value: Any, steps: list[str]) -> Iterator[Any]:
     name = steps[0].removesuffix("[]")
     found = value.get(name) if type(value) is dict else None
-    for part in found if steps[0].endswith("[]") and type(found) is list else [found]:
+    for part in found[:_ENOUGH] if steps[0].endswith("[]") and type(found) is list else [found]:
         if len(steps) > 1:
             yield from _values(part, steps[1:])
         else:
@@ -74,6 +76,8 @@ def _type_of(kind: str, values: list[Any]) -> pa.DataType:
     whole = sum(type(one) is int for one in values)
     if kind == PART:
         return pa.struct([])
+    if kind == TRUTH:
+        return pa.bool_()
     if kind == LISTED:
         return pa.list_(pa.struct([]))
     if kind == NUMBER:
@@ -119,6 +123,12 @@ class Rows:
         """Return where a field is filled."""
         return mask_of(self.column(path).is_valid())
 
+    def texts(self, path: str) -> bool:
+        """Return whether a field was parsed as texts."""
+        import pyarrow as pa
+
+        return bool(pa.types.is_string(self.column(path).type))
+
     def absent(self, *paths: str) -> None:
         """Mark rows in which a field is there that only the rules read, or one whose name joins others by points."""
         pointed = [one.name for one in self.array.type if "." in one.name]
@@ -162,7 +172,7 @@ class Rows:
         first = np.concatenate([[True], parent[1:] != parent[:-1]]) if at.size else np.zeros(0, np.bool_)
         place = np.full(self.odd.size, -1, np.int64)
         place[parent[first]] = at[first]
-        return values.take(_places(place))
+        return values.take(places(place))
 
     def titles(self, path: str, rule: Mapping[Any, Any]) -> tuple[np.ndarray, list[str], list[Any]]:
         """Return codes of texts, the texts and the answers of a rule; odd where there is no text or no answer."""
@@ -215,24 +225,44 @@ class Rows:
             table = np.array([*(np.inf if one is None else one for one in found), np.nan], np.float64)
             values, given = table[code], code >= 0
         else:
-            values, given = column.to_numpy(zero_copy_only=False), mask_of(column.is_valid())
+            values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            given = mask_of(column.is_valid())
         bad = given & ~((np.abs(values) < _LARGE) & ~((values == 0) & np.signbit(values)))
         if bad.any():
             self.mark(bad)
         return values
 
-    def instant(self, path: str, *, naive: bool = False) -> np.ndarray:
-        """Return times in microseconds since 1970; a row is odd where it is not of a usual form."""
-        import pyarrow as pa
+    def instant(self, *paths: str, naive: bool = False) -> np.ndarray:
+        """Return times in microseconds since 1970, of the first filled of some fields.
 
-        column = self.column(path)
-        if len(column) == 0:
-            return np.zeros(0, np.int64)
-        micro = _counted(column) if pa.types.is_integer(column.type) else _written(column, naive)
-        bad = micro < 0
-        if bad.any():
-            self.mark(bad)
+        A row is odd where there is none, or it is not of a usual form.
+        """
+        micro = np.full(len(self), -1, np.int64)
+        left = np.ones(len(self), np.bool_)
+        for path in paths:
+            column = self.column(path)
+            given = left & mask_of(column.is_valid())
+            if given.any():
+                micro = np.where(given, _micro(column, naive), micro)
+            left &= ~given
+        if (micro < 0).any():
+            self.mark(micro < 0)
         return micro
+
+    def last(self, path: str, text: str) -> np.ndarray:
+        """Return the position of the last element of each row of which a field is a text, -1 where there is none."""
+        if self.parent is None:
+            raise ValueError("last() is of the elements of lists")
+        at = np.flatnonzero(self.equal(path, text))
+        place = np.full(self.odd.size, -1, np.int64)
+        place[self.parent[at]] = at  # of several the last is written last
+        return place
+
+
+def _micro(column: pa.Array, naive: bool) -> np.ndarray:
+    import pyarrow as pa
+
+    return _counted(column) if pa.types.is_integer(column.type) else _written(column, naive)
 
 
 def mask_of(found: pa.Array) -> np.ndarray:
@@ -247,7 +277,14 @@ def coded(column: pa.Array, rule: Callable[[str], Any]) -> tuple[np.ndarray, lis
     return code, [rule(one) for one in encoded.dictionary.to_pylist()]
 
 
-def _places(place: np.ndarray) -> pa.Array:
+def joined(one: pa.Array, other: pa.Array) -> pa.Array:
+    """Return the elements of two arrays of one type."""
+    import pyarrow as pa
+
+    return pa.concat_arrays([one, other.cast(one.type)])
+
+
+def places(place: np.ndarray) -> pa.Array:
     """Return positions of which -1 is none."""
     import pyarrow as pa
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco.adapters.columns.blocks import Doubtful, pieces
+from omnireco.adapters.columns.blocks import Doubtful, Piece, pieces
 from omnireco.adapters.columns.fields import Rows, coded, mask_of, schema_of, spelled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
@@ -21,7 +21,7 @@ from omnireco.data.frames.zone_names import one_name
 if TYPE_CHECKING:
     from omnireco.adapters.records import Collector
 
-__all__ = ["Chunk", "Columns", "Found", "events_of", "first_known", "links_of", "one_line", "records_left", "several_lines", "zones_of"]
+__all__ = ["Chunk", "Columns", "Element", "Found", "events_of", "first_known", "lines_of", "links_of", "one_line", "records_left", "several_lines", "zones_of"]
 
 _SAMPLE = 100
 
@@ -40,10 +40,23 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The ordinary records of a source: ``fields`` by path and kind, and ``read``, which marks the others as odd."""
+    """The ordinary records of a source: ``fields`` by path and kind, and ``read``, which marks the others as odd.
+
+    A record is a line, or where ``elements`` is given an element of lists in it; ``read`` gets both. ``parts`` returns
+    these elements of the line that Python parsed, or raises ``Doubtful`` where they are not of the number that it gets.
+    """
 
     fields: Mapping[str, str]
-    read: Callable[[Rows], Found]
+    read: Callable[[Rows, Rows], Found]
+    elements: str | None = None
+    parts: Callable[[Any, int], list[Any]] = lambda line, n: []
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A record within a line, as the rules take it."""
+
+    record: Any
 
 
 def first_known(rows: Rows, *people: Any) -> Any:
@@ -114,9 +127,8 @@ def links_of(one: tuple[str, Any], other: tuple[str, Any], at: np.ndarray) -> Ch
 _ZONES = Known(lambda zone: True if one_name(zone) is not None else None)
 
 
-def zones_of(rows: Rows, path: str, user: Any, at: np.ndarray) -> Chunk:
+def zones_of(rows: Rows, column: Any, user: Any, at: np.ndarray) -> Chunk:
     """Return the zones of persons from an instant on; a row is odd where a zone is there and is none."""
-    column = rows.column(path)
     given = mask_of(column.is_valid())
     code, found = coded(column, _ZONES.__getitem__)
     good = np.array([*(one is not None for one in found), True], np.bool_)[code]
@@ -127,49 +139,81 @@ def zones_of(rows: Rows, path: str, user: Any, at: np.ndarray) -> Chunk:
 def records_left(path: Path, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
     begun = False
-
-    def schema(block: bytes, n: int) -> Any:
-        lines = block.split(b"\n", _SAMPLE + 1)[: min(_SAMPLE, n)]
-        try:
-            sample = [json.loads(line) for line in lines]
-        except (ValueError, RecursionError):
-            raise Doubtful from None
-        if n < 2 or not all(type(one) is dict for one in sample[:2]):
-            raise Doubtful
-        return schema_of(columns.fields, sample)
-
-    for piece in pieces(path, wanted.where, schema):
+    for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, columns.fields)):
         yield from _left(piece, path.name, wanted, out, columns)
         begun = True
     if not begun:
         raise Doubtful
 
 
-def _left(piece: Any, name: str, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
-    n = len(piece)
-    ordinary = np.zeros(n, np.bool_)
-    found = None
-    if len(piece.parsed):
-        batch = piece.table.combine_chunks().to_struct_array()
-        rows = Rows(batch.chunk(0) if hasattr(batch, "chunk") else batch, np.zeros(len(piece.parsed), np.bool_))
-        found = columns.read(rows)
-        ordinary[piece.parsed[~rows.odd]] = True
-    record = np.full(n, -1, np.int64)
-    code, texts = (np.zeros(0, np.int64), []) if found is None else found.names
-    titles = np.full(n, None, object)
-    if found is not None:
-        titles[piece.parsed] = np.array([*texts, None], object)[code]
-    at = 0
-    for odd in [*np.flatnonzero(~ordinary).tolist(), n]:
-        if odd > at:
-            record[at:odd] = len(out.names) + np.arange(odd - at)
-            out.names.extend(titles[at:odd].tolist())
-            out.became.extend(repeat(found.became, odd - at))
-        if odd < n:
-            yield from decoded(piece.lines.one(odd).decode(), name, wanted)
-        at = odd + 1
-    if found is not None and ordinary.any():
-        _keep(out, found, record[piece.parsed])
+def lines_of(
+    path: Path, wanted: Wanted, fields: Mapping[str, str], name: str, usual: Callable[[Any], bool]
+) -> Iterator[Any]:
+    """Yield one list of each line as Python holds it, or an iterator of the line's records where it is not usual."""
+    for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, fields)):
+        found = dict(zip(piece.parsed.tolist(), piece.table[name].to_pylist(), strict=True))
+        for line in range(len(piece)):
+            if (field := found.get(line)) is not None and usual(field):
+                yield field
+            else:
+                yield decoded(piece.lines.one(line).decode(), path.name, wanted)
+
+
+def _schema(block: bytes, n: int, fields: Mapping[str, str]) -> Any:
+    """Return a schema of the first lines; they must be such that one value after the other can be read."""
+    try:
+        sample = [json.loads(line) for line in block.split(b"\n", _SAMPLE)[: min(_SAMPLE, n)]]
+    except (ValueError, RecursionError):
+        raise Doubtful from None
+    if n < 2 or not all(type(one) is dict for one in sample[:2]):
+        raise Doubtful
+    return schema_of(fields, sample)
+
+
+def _left(piece: Piece, name: str, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+    """Add the ordinary records of some lines, and yield the others: whole lines, or elements of the lists in them."""
+    lines = Rows(piece.table.to_struct_array().combine_chunks(), np.zeros(len(piece.parsed), np.bool_))
+    rows, row = (lines, np.arange(len(lines))) if columns.elements is None else _elements(lines, columns.elements)
+    found = columns.read(rows, lines)
+    line_of = piece.parsed[row]
+    left = np.ones(len(piece), np.bool_)
+    left[piece.parsed[~lines.odd]] = False
+    stops = [(line, -1) for line in np.flatnonzero(left).tolist()]
+    if rows is not lines:
+        odd = np.flatnonzero(rows.odd & ~left[line_of])
+        stops = sorted([*stops, *zip(line_of[odd].tolist(), odd.tolist(), strict=True)])
+    record = np.full(len(rows), -1, np.int64)
+    code, texts = found.names
+    titles = np.array([*texts, None], object)[code]
+    starts, ends = (np.searchsorted(line_of, np.arange(len(piece)), side) for side in ("left", "right"))
+    at, there, parts = 0, -1, None
+    for line, element in [*stops, (len(piece), -1)]:
+        until = element if element >= 0 else len(rows) if line == len(piece) else int(starts[line])
+        if until > at:
+            record[at:until] = len(out.names) + np.arange(until - at)
+            out.names.extend(titles[at:until].tolist())
+            out.became.extend(repeat(found.became, until - at))
+        if line == len(piece):
+            break
+        if element < 0:
+            yield from decoded(piece.lines.one(line).decode(), name, wanted)
+            at = int(ends[line])
+            continue
+        if line != there:
+            there, parts = line, columns.parts(json.loads(piece.lines.one(line)), int(ends[line] - starts[line]))
+        yield Element(parts[element - int(starts[line])])
+        at = element + 1
+    _keep(out, found, record)
+
+
+def _elements(lines: Rows, path: str) -> tuple[Rows, np.ndarray]:
+    """Return the elements of lists in lists, whose oddness is their own, and the line of each."""
+    rows = lines
+    for step in path.split("/"):
+        rows.mark(~rows.given(step.removesuffix("[]")))
+        rows = rows.within(step)
+    row = np.zeros(0, np.int64) if rows.parent is None else rows.parent
+    return Rows(rows.array, np.zeros(len(rows), np.bool_)), row
 
 
 def _keep(out: Collector, found: Found, record: np.ndarray) -> None:

@@ -102,7 +102,7 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
         _WANTED,
         Collector,
         _quick,
-        lambda _: Columns(_FIELDS, _columns),
+        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows)),
         lambda out, one: _one(out, one, event_type, named),
     )
 
@@ -164,7 +164,7 @@ def _columns(rows: Rows) -> Found:
     }
     touches = Chunk(np.arange(len(rows)), columns)
     links = links_of(("braze", own), ("user", external), at)
-    return Found((code, titles), ("message", ""), None, (links,), touches, zones_of(rows, "timezone", user, at))
+    return Found((code, titles), ("message", ""), None, (links,), touches, zones_of(rows, rows.column("timezone"), user, at))
 
 
 def _usual_kind(name: str) -> tuple[str, str] | None:
