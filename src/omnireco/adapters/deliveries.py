@@ -80,16 +80,19 @@ def deliveries(touches: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[int, str
 
 def _numbers(touches: pd.DataFrame) -> np.ndarray:
     """Return the message of each touch in order of (thread, time), -1 for a response before its thread's first one."""
+    import pandas as pd
+
     number, found = -1, np.full(len(touches), -1, np.int64)
-    thread, began = -1, None
+    thread, began, same = -1, None, _SAME // dt.timedelta(microseconds=1) * 1000
     last: dict[Any, Any] = {}  # time of the last record of each kind of delivery of this thread
     stages: set[Any] = set()  # those of the message at hand
-    columns = (touches[name] for name in ("thread", "at", "answer", "name"))
-    for row, (whose, at, answer, stage) in enumerate(zip(*columns, strict=True)):
+    stamps = touches["at"].dt.as_unit("ns").astype("int64")
+    columns = (touches["thread"], stamps, touches["answer"], pd.factorize(touches["name"])[0])
+    for row, (whose, at, answer, stage) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
         if whose != thread:
             thread, began, last, stages = whose, None, {}, set()
         if not answer and last.get(stage) != at:
-            if began is None or stage in stages or at - began > _SAME:
+            if began is None or stage in stages or at - began > same:
                 number, began, stages = number + 1, at, set()
             stages.add(stage)
             last[stage] = at

@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +17,7 @@ from omnireco._core.checks import shown
 from omnireco.adapters.nesting import Unreadable, listed, plain
 from omnireco.errors import SchemaError, StorageError
 
-__all__ = ["Wanted", "read_file", "unwrapped"]
+__all__ = ["Wanted", "decoded", "open_content", "read_file", "unwrapped"]
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -81,6 +82,22 @@ def read_file(path: Path, wanted: Wanted) -> Iterator[Any]:
         raise
     except (OSError, ValueError) as error:
         raise StorageError(f"{wanted.where}: cannot read {path.name!r}: {error}") from error
+
+
+@contextmanager
+def open_content(raw: io.BufferedReader, name: str, where: str) -> Iterator[io.BufferedReader]:
+    """Give the content of an open file that is UTF-8, decompressed; EOFError where it is of another encoding."""
+    with _unpacked(raw) as content:
+        _refuse_other_forms(content, name, where)
+        if _encoding(content) not in {"utf-8", "utf-8-sig"}:
+            raise EOFError(name)
+        yield content
+
+
+def decoded(line: str, name: str, wanted: Wanted) -> Iterator[Any]:
+    """Yield the records of one line of JSON, as :func:`read_file` does."""
+    for _, value in _decoded(line, 1, name, wanted.where):
+        yield from unwrapped(value, wanted)
 
 
 def _unpacked(raw: io.BufferedReader) -> io.BufferedReader:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_mapping
+from omnireco.adapters.columns.fields import ID, NUMBER, TEXT, TIME, Rows, mask_of, spelled
+from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, links_of, several_lines
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.quick import (
+    Known,
     Odd,
     add_event,
     id_of,
@@ -19,7 +24,7 @@ from omnireco.adapters.quick import (
     plain_names,
     usual,
 )
-from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_all
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
 from omnireco.data.frames.suspicion import is_return
@@ -60,6 +65,15 @@ _WANTED = Wanted(
     frozenset(["event_name", "event_timestamp", "user_pseudo_id"]),
     ("events", "rows", "data", "records"),
 )
+_FIELDS = {
+    **dict.fromkeys(["event_name", "platform", "items[]/item_id"], TEXT),
+    "event_timestamp": TIME,
+    **dict.fromkeys(["user_id", "user_pseudo_id", "items[]/location_id"], ID),
+    **dict.fromkeys(["items[]/price", "items[]/quantity"], NUMBER),
+    "event_params[]/key": TEXT,
+    **dict.fromkeys(["event_params[]/value/int_value", "event_params[]/value/string_value"], ID),
+    **dict.fromkeys(["event_params[]/value/double_value", "event_params[]/value/float_value"], NUMBER),
+}
 _TYPED = ("int_value", "string_value", "double_value", "float_value")
 _CHANNELS = {"web": "web", "ios": "app", "android": "app"}
 
@@ -91,8 +105,14 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     ``event_params`` may be lists, arrays or JSON; a row in which they cannot be read is invalid.
     """
     named = EVENTS | dict(check_mapping(events, "events", "{'view_promotion': 'view'}"))
-    out = Collector()
-    return read_each(out, read_records(records, _WANTED, _quick(out, named)), lambda out, row: _one(out, row, named))
+    return read_all(
+        records,
+        _WANTED,
+        Collector,
+        lambda out: _quick(out, named),
+        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows, named)),
+        lambda out, row: _one(out, row, named),
+    )
 
 
 def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]], bool]:
@@ -129,6 +149,33 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
         return True
 
     return read
+
+
+def _columns(rows: Rows, named: Mapping[str, str]) -> Found:
+    """Read usual rows that are no order as columns."""
+    rows.absent()
+    code, titles, ours = rows.titles("event_name", plain_names(named))
+    known, pseudo = rows.person("user_id"), rows.person("user_pseudo_id")
+    user, at = first_known(rows, known, pseudo), rows.instant("event_timestamp")
+    place = spelled(*rows.names("platform", Known(lambda name: _CHANNELS.get(name.strip().lower(), "unknown"))))
+    items = rows.within("items[]")
+    item, price, quantity = items.id("item_id"), items.number("price"), items.number("quantity")
+    items.mark(mask_of(item.is_null()) | items.equal("item_id", "(not set)"))
+    items.blank("location_id")
+    store = items.first(items.id("location_id"))
+    lines = several_lines(items, item, price * np.where(np.isnan(quantity), 1.0, quantity))
+    events = events_of(rows, user, (code, ours), place, at, lines, (_sessions(rows), store, None))
+    return Found((code, titles), ("event", ""), events, (links_of(("pseudo", pseudo), ("user", known), at),))
+
+
+def _sessions(rows: Rows) -> Any:
+    """Return the session of each row among its event parameters."""
+    pairs = rows.within("event_params[]")
+    pairs.mark(~pairs.given("key"))
+    named = pairs.where("key", "ga_session_id")
+    for kind in ("double_value", "float_value"):
+        named.absent(f"value/{kind}")
+    return named.first(named.first_id("value/int_value", "value/string_value"))
 
 
 def _quick_session(parameters: Any) -> str | None:

@@ -110,6 +110,9 @@ def _column(values: Any, name: str, n: int | None) -> Any:
 def _microseconds(times: Any, name: str, n: int) -> np.ndarray:
     import pandas as pd
 
+    whole = isinstance(times, pd.Series) and isinstance(times.dtype, pd.DatetimeTZDtype) and len(times) == n
+    if whole and not times.hasnans:
+        return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
     column = _column(times, name, n)
     try:
         if column.map(lambda one: isinstance(one, (int, float)) and one == one).any():

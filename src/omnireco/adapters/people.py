@@ -214,17 +214,23 @@ def _yes(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> bool:
     return newest is not None and not undated_no and all(yes for yes, _ in last)
 
 
+@lru_cache(maxsize=4096)  # there are few zones, and many people
+def _zone_by_name(name: str | None) -> tuple[str | None, bool]:
+    """Return the region of a name, and whether the name is no placeholder."""
+    return one_name(name), name is not None and not is_placeholder(name) and name.lower() != "etc/unknown"
+
+
 def _zone(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> str | None:
     """Return the newest zone."""
     named: list[tuple[Any, str | None]] = []
     for fact, at in found:
         name = as_id(fact.value)
-        zone = one_name(name)
+        zone, stated = _zone_by_name(name)
         if at is None and not is_missing(fact.at):
             notes.append((fact.record, time_fault(fact.at)))
         if not is_missing(fact.value) and zone is None:
             notes.append((fact.record, "a time zone that cannot be read is missing"))
-        if name is not None and not is_placeholder(name) and name.lower() != "etc/unknown":
+        if stated:
             named.append((at, zone))
     newest = max((at for at, _ in named if at is not None), default=None)
     last = {name for at, name in named if at == newest}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnireco.adapters.people import ZONE, Fact, withdrawn_channel
-from omnireco.adapters.records import Collector
 from omnireco.adapters.values import as_person
 from omnireco.data.frames.suspicion import is_return
 from omnireco.data.frames.zone_names import one_name
+
+if TYPE_CHECKING:
+    from omnireco.adapters.records import Collector
 
 __all__ = [
     "Known",
@@ -125,7 +127,7 @@ class Zones:
         """Note that a person is in a zone from an instant on."""
         facts, position = self.out.facts, self.last.get(user)
         if position is not None and facts[position].value == zone and _not_before(at, facts[position].at):
-            facts[position] = Fact(len(self.out.names) - 1, user, ZONE, at, zone)
+            facts[position] = Fact(facts[position].record, user, ZONE, at, zone)
             return
         self.last[user] = len(facts)
         self.out.user(user, at=at, timezone=zone)

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.notebook import shown_html
+from omnireco.adapters.columns.blocks import Doubtful, is_large
+from omnireco.adapters.columns.road import Columns, Element, records_left
+from omnireco.adapters.columns.tables import Chunk, distinct, united, zone_facts
 from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
@@ -22,7 +25,7 @@ from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdr
 from omnireco.adapters.values import as_id, instants, time_fault
 from omnireco.data.frames.answers import is_missing
 from omnireco.data.frames.placeholders import is_placeholder
-from omnireco.errors import SchemaError
+from omnireco.errors import SchemaError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +42,7 @@ __all__ = [
     "hashed_email",
     "listed",
     "mapping",
+    "read_all",
     "read_each",
     "read_records",
     "without_collection",
@@ -142,6 +146,10 @@ class Collector:
     facts: list[Fact] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)  # people who are noted: nothing new about one again is no fact
     unpriced: list[int] = field(default_factory=list)  # rows of events that sell nothing, such as a page: worth 0
+    event_chunks: list[Chunk] = field(default_factory=list)  # what large files give as columns
+    link_chunks: list[Chunk] = field(default_factory=list)
+    touch_chunks: list[Chunk] = field(default_factory=list)
+    zone_chunks: list[Chunk] = field(default_factory=list)
 
     def record(self, name: Any) -> None:
         """Begin a record; its status is unknown until set."""
@@ -263,31 +271,40 @@ class Collector:
         """Return frames and counts; records whose time cannot be read become invalid."""
         import pandas as pd
 
-        events = pd.DataFrame(self.events, columns=["record", *_EVENT])
-        events["timestamp"] = self._times(self.events, column=5, lose=True)
-        events = events.drop(columns="record")
-        unstated = np.array([row[6] is None for row in self.events], np.bool_)
-        events["value"] = events["value"].astype("float64")
-        for name in ("session_id", "store_id", "event_id"):
-            if events[name].isna().all():
-                events = events.drop(columns=name)
-        if unstated.all():
-            events = events.drop(columns="value")
-        else:
-            events.loc[self.unpriced, "value"] = 0.0
-        events = events[events["timestamp"].notna()].reset_index(drop=True)
-        links = pd.DataFrame([link[1:] for link in self.links], columns=_LINK)
+        events = self._events()
+        links = pd.DataFrame(self.links, columns=["record", *_LINK])
         links["linked_at"] = self._times(self.links)
-        links = links.drop_duplicates().reset_index(drop=True)
+        if self.link_chunks:
+            links = distinct(united(links, self.link_chunks)[0].drop(columns="record"))
+        else:
+            links = links.drop(columns="record").drop_duplicates().reset_index(drop=True)
         messages = self._messages()
         users, notes = merged(self._people(), naive=self.naive)
         for record, why in notes:
             self.note(record, why)
-        found = Counter((name, *became) for name, became in zip(self.names, self.became, strict=True))
+        found = Counter(zip(self.names, self.became, strict=True))
         counts = pd.DataFrame(
-            [(*kind, found[kind]) for kind in sorted(found)], columns=["record", "became", "why", "records"]
+            [(name, *became, found[name, became]) for name, became in sorted(found)],
+            columns=["record", "became", "why", "records"],
         )
         return Adapted(events, messages, users, links, counts, len(self.names))
+
+    def _events(self) -> pd.DataFrame:
+        """Return a row per line of an event; of records whose time cannot be read none."""
+        import pandas as pd
+
+        events = pd.DataFrame(self.events, columns=["record", *_EVENT])
+        events["timestamp"] = self._times(self.events, column=5, lose=True)
+        events["value"] = events["value"].astype("float64")
+        stated = any(row[6] is not None for row in self.events) or any(chunk.stated for chunk in self.event_chunks)
+        events.loc[self.unpriced, "value"] = 0.0
+        if self.event_chunks:
+            events, _ = united(events, self.event_chunks)
+        events = events.drop(columns="record" if stated else ["record", "value"])
+        for name in ("session_id", "store_id", "event_id"):
+            if events[name].isna().all():
+                events = events.drop(columns=name)
+        return events[events["timestamp"].notna()].reset_index(drop=True)
 
     def _messages(self) -> pd.DataFrame:
         """Return one row per message; an unsubscription without a message still withdraws a consent."""
@@ -295,6 +312,8 @@ class Collector:
 
         touches = pd.DataFrame(self.touches, columns=TOUCH)
         touches["at"] = self._times(self.touches, column=5, lose=True)
+        if self.touch_chunks:
+            touches, _ = united(touches, self.touch_chunks)
         messages, strays = deliveries(touches[touches["at"].notna()])
         for record, why in strays:
             self.became[record] = ("invalid", why)
@@ -308,10 +327,20 @@ class Collector:
         lost = {(fact.user, fact.name) for fact in self.facts if fact.name.startswith(REACHABLE)}
         arrived = [
             Fact(record, user, f"{REACHABLE}{channel}", at, True)
-            for record, user, channel, _, kind, at, *_ in self.touches
+            for record, user, channel, kind, at in (self._touched() if lost else ())
             if kind not in {"sent", "unsubscribe"} and (user, f"{REACHABLE}{channel}") in lost
         ]
-        return self.facts + arrived
+        facts = self.facts
+        if self.zone_chunks:
+            facts = sorted([*facts, *zone_facts(self.zone_chunks)], key=lambda fact: fact.record)
+        return facts + arrived
+
+    def _touched(self) -> Iterator[tuple[int, str, str, str, Any]]:
+        """Yield (record, user, channel, kind, time) of what happened to messages."""
+        for record, user, channel, _, kind, at, *_ in self.touches:
+            yield record, user, channel, kind, at
+        for chunk in self.touch_chunks:
+            yield from chunk.listed("user_id", "channel", "kind", "at")
 
     def _times(self, rows: list[tuple[Any, ...]], *, column: int = -1, lose: bool = False) -> pd.Series:
         """Return the times of rows; a record whose time cannot be read is noted, or lost."""
@@ -347,6 +376,57 @@ def read_records(
         if quick is not None and type(record) is dict and quick(record):
             continue
         yield from (_plain(one, position, where) for one in unwrapped(_as_mapping(record), wanted))
+
+
+Parts = Callable[[Iterator[Mapping[str, Any]]], Iterator["Mapping[str, Any] | Refused"]]
+"""The records within records, such as those of a page."""
+
+
+def read_all(
+    records: Records,
+    wanted: Wanted,
+    collector: Callable[[], Collector],
+    quick: Callable[[Collector], Callable[[Any], bool]],
+    columns: Callable[[Collector], Columns],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+    parts: Parts | None = None,
+) -> Adapted:
+    """Read records into a collector: large files as columns, and what these leave record by record.
+
+    A file that cannot be read to its end is read again from its beginning, record by record: so all errors, and what
+    they say, are those of one road.
+    """
+    if isinstance(records, (str, os.PathLike)) and is_large(path := Path(records)):
+        out = collector()
+        try:
+            left = records_left(path, wanted, out, columns(out))
+            if parts is None:
+                return read_each(out, read_records(left, wanted, quick(out)), read_one)
+            return _each(out, _parts_left(left, wanted, parts), quick(out), read_one)
+        except (Doubtful, SchemaError, StorageError):
+            pass
+    out = collector()
+    if parts is None:
+        return read_each(out, read_records(records, wanted, quick(out)), read_one)
+    return _each(out, parts(read_records(records, wanted)), quick(out), read_one)
+
+
+def _each(
+    out: Collector,
+    records: Iterator[Any],
+    quick: Callable[[Any], bool],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+) -> Adapted:
+    return read_each(out, (one for one in records if not quick(one)), read_one)
+
+
+def _parts_left(left: Iterator[Any], wanted: Wanted, parts: Parts) -> Iterator[Mapping[str, Any] | Refused]:
+    """Yield the parts of the lines that columns left, and the single parts that they left."""
+    for one in left:
+        if isinstance(one, Element):
+            yield one.record
+        else:
+            yield from parts(read_records([one], wanted))
 
 
 def read_each(

@@ -6,10 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_kind, check_mapping
+from omnireco.adapters.columns.fields import ABSENT, ID, LISTED, NUMBER, PART, TEXT, TIME, Rows, spelled
+from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, links_of, one_line
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import plain_words, stated_consents, withdrawn_channel
 from omnireco.adapters.quick import (
+    Known,
     Odd,
     add_event,
     id_of,
@@ -31,8 +36,7 @@ from omnireco.adapters.records import (
     hashed_email,
     listed,
     mapping,
-    read_each,
-    read_records,
+    read_all,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
 from omnireco.data.frames.suspicion import is_return
@@ -103,6 +107,18 @@ _TIMES = [
     *("timestamp", "originalTimestamp", "original_timestamp"),
     *("sentAt", "sent_at", "receivedAt", "received_at"),
 ]
+_OTHER_SPELLINGS = ("user_id", "anonymous_id", "message_id", "traits")
+_FIELDS = {
+    **dict.fromkeys(["type", "event", "channel"], TEXT),
+    "timestamp": TIME,
+    **dict.fromkeys(["userId", "anonymousId", "messageId", "context/sessionId"], ID),
+    **{f"properties/{name}": ID for name in ("product_id", "store_id", "session_id")},
+    "properties/price": NUMBER,
+    "properties/quantity": NUMBER,
+    "properties/products": LISTED,
+    **dict.fromkeys(["properties/sku", "user_id", "anonymous_id", "message_id"], ABSENT),
+    "traits": PART,
+}
 _CHANNELS = {"browser": "web", "client": "web", "mobile": "app", "server": "server"}
 _MAYBE_CONSENT = re.compile("consent|subscri|opt", re.IGNORECASE)
 _APPS = ("ios", "android", "kotlin", "swift", "react-native", "flutter", "xamarin")
@@ -146,15 +162,20 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     named = EVENTS | {
         str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'Product Viewed': 'view'}").items()
     }
-    out = Collector()
-    calls = read_records(records, _WANTED, _quick(out, named))
-    return read_each(out, calls, lambda out, call: _one(out, call, named, channel))
+    return read_all(
+        records,
+        _WANTED,
+        Collector,
+        lambda out: _quick(out, named),
+        lambda _: Columns(_FIELDS, lambda calls, _: _columns(calls, named)),
+        lambda out, call: _one(out, call, named, channel),
+    )
 
 
 def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]], bool]:
     """Return a reader of the usual track call, about one product or none, which says whether it read it."""
     names, people = plain_names(named, lower=True), persons()
-    shapes = usual(frozenset(["user_id", "anonymous_id", "message_id", "traits"]))
+    shapes = usual(frozenset(_OTHER_SPELLINGS))
 
     def read(call: dict[str, Any]) -> bool:
         event, place = call.get("event"), call.get("channel")
@@ -187,6 +208,30 @@ def _quick(out: Collector, named: Mapping[str, str]) -> Callable[[dict[str, Any]
         return True
 
     return read
+
+
+def _columns(calls: Rows, named: Mapping[str, str]) -> Found:
+    """Read usual track calls, about one product or none, as columns."""
+    calls.absent("properties/products", "properties/sku", *_OTHER_SPELLINGS)
+    calls.mark(~calls.equal("type", "track"))
+    code, titles, ours = calls.titles("event", plain_names(named, lower=True))
+    place = spelled(*calls.names("channel", Known(_usual_place)))
+    known, anonymous = calls.person("userId"), calls.person("anonymousId")
+    at, item = calls.instant("timestamp"), calls.id("properties/product_id")
+    calls.blank("properties/product_id")
+    price, quantity = calls.number("properties/price"), calls.number("properties/quantity")
+    user = first_known(calls, known, anonymous)
+    lines = one_line(item, price * np.where(np.isnan(quantity), 1.0, quantity))
+    session = calls.first_id("context/sessionId", "properties/session_id")
+    unique, store = calls.id("messageId"), calls.id("properties/store_id")
+    events = events_of(calls, user, (code, ours), place, at, lines, (session, store, unique))
+    links = links_of(("anonymous", anonymous), ("user", known), at)
+    return Found((code, titles), ("event", ""), events, (links,))
+
+
+def _usual_place(text: str) -> str | None:
+    place = text.strip().lower()
+    return _CHANNELS.get(place, place) or None
 
 
 def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], channel: str) -> None:

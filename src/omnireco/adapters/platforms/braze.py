@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_mapping
+from omnireco.adapters.columns.fields import ID, PART, TEXT, TIME, Rows, spelled
+from omnireco.adapters.columns.road import Chunk, Columns, Found, first_known, links_of, zones_of
 from omnireco.adapters.people import withdrawn_channel
 from omnireco.adapters.quick import Known, Odd, Zones, first_id, id_of, instant_of, persons, usual
-from omnireco.adapters.records import Adapted, Collector, Records, Wanted, first_of, mapping, read_each, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, Wanted, first_of, mapping, read_all
 from omnireco.adapters.values import as_id, as_number, as_person
 from omnireco.errors import ParameterError
 
@@ -27,6 +31,14 @@ _KINDS = {
     "unsubscribe": "unsubscribe",
     "markasspam": "unsubscribe",
     "bounce": "bounce",
+}
+_MESSAGES = ("dispatch_id", "send_id", "campaign_id", "canvas_step_id")
+_CREATIVES = ("message_variation_id", "canvas_step_message_variation_id", "campaign_id")
+_FIELDS = {
+    **dict.fromkeys(["event_type", "timezone", "machine_open"], TEXT),
+    "time": TIME,
+    **dict.fromkeys(["external_user_id", "user_id", "user_agent", *_MESSAGES, *_CREATIVES], ID),
+    **dict.fromkeys(["user", "properties"], PART),
 }
 _WANTED = Wanted(
     "adapters.braze",
@@ -85,9 +97,14 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
             f"event_type must be a text such as 'users.messages.email.Open'. Got {type(event_type).__name__}."
         )
     named = {str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'viewed': 'view'}").items()}
-    out = Collector()
-    found = read_records(records, _WANTED, _quick(out))
-    return read_each(out, found, lambda out, one: _one(out, one, event_type, named))
+    return read_all(
+        records,
+        _WANTED,
+        Collector,
+        _quick,
+        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows)),
+        lambda out, one: _one(out, one, event_type, named),
+    )
 
 
 def _quick(out: Collector) -> Callable[[dict[str, Any]], bool]:
@@ -107,8 +124,8 @@ def _quick(out: Collector) -> Callable[[dict[str, Any]], bool]:
                 return False
             if not (flag is None or (type(flag) is str and flag.strip())):
                 return False
-            message = first_id(one, "dispatch_id", "send_id", "campaign_id", "canvas_step_id")
-            creative = first_id(one, "message_variation_id", "canvas_step_message_variation_id", "campaign_id")
+            message = first_id(one, *_MESSAGES)
+            creative = first_id(one, *_CREATIVES)
             agent = id_of(one.get("user_agent"))
         except (Odd, TypeError):  # a value that cannot be a key of a mapping
             return False
@@ -123,6 +140,31 @@ def _quick(out: Collector) -> Callable[[dict[str, Any]], bool]:
         return True
 
     return read
+
+
+def _columns(rows: Rows) -> Found:
+    """Read usual flat records of messages as columns."""
+    rows.absent("user", "properties")
+    code, titles, kinds = rows.titles("event_type", Known(_usual_kind))
+    channel, kind = (spelled(code, [one and one[part] for one in kinds]) for part in (0, 1))
+    external, own = rows.person("external_user_id"), rows.person("user_id")
+    user, at = first_known(rows, external, own), rows.instant("time")
+    rows.blank("machine_open")
+    columns = {
+        "user_id": user,
+        "channel": channel,
+        "message": rows.first_id(*_MESSAGES),
+        "kind": kind,
+        "at": at,
+        "item_id": None,
+        "creative_id": rows.first_id(*_CREATIVES),
+        "agent": rows.id("user_agent"),
+        "flag": rows.column("machine_open"),
+        "name": spelled(code, titles),
+    }
+    touches = Chunk(np.arange(len(rows)), columns)
+    links = links_of(("braze", own), ("user", external), at)
+    return Found((code, titles), ("message", ""), None, (links,), touches, zones_of(rows, rows.column("timezone"), user, at))
 
 
 def _usual_kind(name: str) -> tuple[str, str] | None:
@@ -164,8 +206,8 @@ def _message(out: Collector, one: Mapping[str, Any], user: str | None, at: Any, 
             _CHANNELS[channel],
             _KINDS[what],
             at,
-            first_of(one, "dispatch_id", "send_id", "campaign_id", "canvas_step_id"),
-            creative=first_of(one, "message_variation_id", "canvas_step_message_variation_id", "campaign_id"),
+            first_of(one, *_MESSAGES),
+            creative=first_of(one, *_CREATIVES),
             user_agent=as_id(one.get("user_agent")),
             flag=one.get("machine_open"),
         )

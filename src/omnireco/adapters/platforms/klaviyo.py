@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from omnireco._core.checks import check_mapping
+from omnireco.adapters.columns.blocks import Doubtful, is_large
+from omnireco.adapters.columns.fields import ABSENT, ID, LISTED, NUMBER, PART, TEXT, TIME, Rows, coded, mask_of, spelled
+from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, lines_of, links_of, one_line, zones_of
+from omnireco.adapters.nesting import plain
 from omnireco.adapters.orders import amount
 from omnireco.adapters.quick import (
     Known,
@@ -33,12 +39,13 @@ from omnireco.adapters.records import (
     hashed_email,
     listed,
     mapping,
-    read_each,
+    read_all,
     read_records,
     without_collection,
 )
 from omnireco.adapters.values import as_id, as_person
 from omnireco.data.frames.suspicion import is_return
+from omnireco.errors import SchemaError, StorageError
 
 __all__ = ["klaviyo"]
 
@@ -82,6 +89,22 @@ CONSENTS = {
     "consented to receive sms": "consent_sms",
 }
 _ITEM = ("ProductID", "Product ID", "ProductId", "product_id", "SKU")
+_ELSEWHERE = ("metric_name", "profile_id", "external_id", "datetime", "timestamp")  # where events have no pages
+_INCLUDED = {
+    **{f"included[]/{name}": ID for name in ("type", "id", "attributes/external_id")},
+    **{f"included[]/attributes/{name}": TEXT for name in ("name", "email", "location/timezone")},
+}
+_FIELDS = {
+    **{f"data[]/{name}": ID for name in ("id", "attributes/uuid", "relationships/profile/data/id")},
+    "data[]/relationships/metric/data/id": TEXT,
+    **{f"data[]/attributes/{name}": TIME for name in ("datetime", "timestamp")},
+    **{f"data[]/attributes/event_properties/{name}": ID for name in _ITEM},
+    "data[]/attributes/event_properties/$value": NUMBER,
+    **{f"data[]/{name}": ABSENT for name in _ELSEWHERE},
+    "data[]/event_properties": PART,
+    "attributes": PART,
+    "included": LISTED,
+}
 _WANTED = Wanted("adapters.klaviyo", frozenset(["included", "attributes", "event_properties"]), ("data", "events"))
 
 
@@ -128,26 +151,100 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
         str(name).lower(): ours
         for name, ours in check_mapping(events, "events", "{'Placed Order': 'purchase'}").items()
     }
+    if isinstance(records, (str, os.PathLike)) and is_large(Path(records)):
+        with suppress(Doubtful, SchemaError, StorageError), without_collection():
+            return _read(records, named, _known(Path(records)))
     with without_collection():
         pages = list(read_records(records, _WANTED))
-    known = _included(pages)
-    out = Collector()
-    quick = _quick(out, named, known)
-    events_left = (one for one in _events(pages) if not quick(one))
-    return read_each(out, events_left, lambda out, one: _one(out, one, named, known))
+    return _read(pages, named, _included(pages))
+
+
+def _read(records: Records, named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> Adapted:
+    return read_all(
+        records,
+        _WANTED,
+        Collector,
+        lambda out: _quick(out, named, known),
+        lambda _: Columns(_FIELDS, lambda rows, pages: _columns(rows, pages, named, known), "data[]", _parts),
+        lambda out, one: _one(out, one, named, known),
+        _events,
+    )
+
+
+def _known(path: Path) -> dict[Any, Mapping[str, Any]]:
+    """Return what the pages of a large file include of metrics and profiles, as :func:`_included` does."""
+    known: dict[Any, Mapping[str, Any]] = {}
+    for line in lines_of(path, _WANTED, _INCLUDED, "included", _is_usual):
+        pages = [{"included": plain(line)}] if isinstance(line, list) else list(read_records(line, _WANTED))
+        known |= _included(pages)
+    return known
+
+
+def _is_usual(included: list[Any]) -> bool:
+    return all(one and one["type"] and one["id"] for one in included)
+
+
+def _parts(line: Any, n: int) -> list[Any]:
+    found = list(_events([plain(line)]))
+    if len(found) != n or any(isinstance(one, Refused) for one in found):
+        raise Doubtful
+    return found
+
+
+def _columns(rows: Rows, pages: Rows, named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> Found:
+    """Read usual events on items as columns."""
+    pages.absent("attributes")
+    pages.mark(~pages.given("included"))
+    rows.absent(*_ELSEWHERE, "event_properties")
+    rows.mark(~rows.given("attributes"))
+    titles, names = _titles(known), plain_names(named, lower=True)
+
+    def ours_of(metric: str) -> str | None:
+        title = titles[metric] if metric == metric.strip() else None
+        ours = None if title is None else names[title]
+        return None if ours in {"cancel", "page"} else ours
+
+    code, metrics, ours = rows.titles("relationships/metric/data/id", Known(ours_of))
+    own = rows.person("relationships/profile/data/id")
+    at = rows.instant("attributes/datetime", "attributes/timestamp")
+    worth = rows.number("attributes/event_properties/$value")
+    item = rows.first_id(*(f"attributes/event_properties/{name}" for name in _ITEM))
+    unique = rows.first_id("attributes/uuid", "id")
+    external, address, zone = _about(own, known)
+    user = first_known(rows, external, own)
+    rows.mark(mask_of(own.is_null()))
+    lines = one_line(item, worth, bare=False)
+    events = events_of(rows, user, (code, ours), "unknown", at, lines, (None, None, unique))
+    links = [links_of(("profile", own), ("user", external), at)]
+    kind = spelled(mask_of(external.is_valid()).astype(int), ["profile", "user"])
+    links.append(links_of((kind, user), ("email_sha256", address), at))
+    where = [titles[metric] for metric in metrics]
+    return Found((code, where), ("event", ""), events, tuple(links), None, zones_of(rows, zone, user, at))
+
+
+def _titles(known: Mapping[Any, Mapping[str, Any]]) -> Known:
+    return Known(lambda metric: as_id(known.get(("metric", metric), {}).get("name")))
+
+
+def _profile(own: str, known: Mapping[Any, Mapping[str, Any]]) -> tuple[str | None, str | None, Any]:
+    about = known.get(("profile", own), {})
+    return as_person(about.get("external_id")), hashed_email(about.get("email")), dig(about, "location", "timezone")
+
+
+def _about(own: Any, known: Mapping[Any, Mapping[str, Any]]) -> tuple[Any, Any, Any]:
+    """Return the user, the hashed address and the zone of each profile, as far as pages include it."""
+    code, people = coded(own, str)
+    found = [_profile(one, known) if ("profile", one) in known else (None, None, None) for one in people]
+    texts = ([str(part) if part is not None else None for part in parts] for parts in zip(*found, strict=True))
+    external, address, zone = (spelled(code, part) for part in texts) if found else (spelled(code, []),) * 3
+    return external, address, zone
 
 
 def _quick(out: Collector, named: Mapping[str, str], known: Mapping[Any, Any]) -> Callable[[Any], bool]:
     """Return a reader of the usual event on an item of a page of the interface, which says whether it read it."""
     names, people, zones = plain_names(named, lower=True), persons(), Zones(out)
-    shapes = usual(frozenset(["metric_name", "profile_id", "external_id", "event_properties", "datetime", "timestamp"]))
-    titles = Known(lambda metric: as_id(known.get(("metric", metric), {}).get("name")))
-
-    def profile(own: str) -> tuple[str | None, str | None, Any]:
-        about = known.get(("profile", own), {})
-        return as_person(about.get("external_id")), hashed_email(about.get("email")), dig(about, "location", "timezone")
-
-    profiles = Known(profile)
+    shapes = usual(frozenset([*_ELSEWHERE, "event_properties"]))
+    titles, profiles = _titles(known), Known(lambda own: _profile(own, known))
 
     def read(one: Any) -> bool:
         if type(one) is not dict or not shapes[tuple(one)]:
@@ -194,7 +291,7 @@ def _included(pages: list[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
     return known
 
 
-def _events(pages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
+def _events(pages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | Refused]:
     for page in pages:
         if "attributes" in page or "data" not in page:
             yield page

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_mapping
-from omnireco.adapters.nesting import parsed
+from omnireco.adapters.columns.blocks import Doubtful
+from omnireco.adapters.columns.fields import ABSENT, ID, NUMBER, TEXT, TIME, TRUTH, Rows, joined, places
+from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, one_line
+from omnireco.adapters.nesting import parsed, plain
 from omnireco.adapters.quick import Odd, add_event, id_of, instant_of, number_of, part_of, persons, plain_names, usual
 from omnireco.adapters.records import (
     Adapted,
@@ -17,8 +22,7 @@ from omnireco.adapters.records import (
     Wanted,
     first_of,
     listed,
-    read_each,
-    read_records,
+    read_all,
 )
 from omnireco.adapters.values import as_id, as_number, as_person
 from omnireco.errors import ParameterError
@@ -30,7 +34,19 @@ _WANTED = Wanted(
     frozenset(["resourcelogs", "timeunixnano", "eventname", "attributes", "body"]),
     ("logs", "records", "logRecords"),
 )
+_RECORDS = "resourceLogs[]/scopeLogs[]/logRecords[]"
 _TYPED = ("stringValue", "intValue", "doubleValue", "boolValue")
+_VALUES = dict(zip(_TYPED, (TEXT, ID, NUMBER, TRUTH), strict=True))
+_FIELDS = {
+    f"{_RECORDS}/eventName": TEXT,
+    f"{_RECORDS}/timeUnixNano": TIME,
+    **{f"{_RECORDS}/{name}": ABSENT for name in ("event_name", "EventName", "Resource", "Attributes")},
+    **{
+        f"{place}/attributes[]/{name}": kind
+        for place in ("resourceLogs[]/resource", _RECORDS)
+        for name, kind in [("key", TEXT), *((f"value/{typed}", kind) for typed, kind in _VALUES.items())]
+    },
+}
 
 
 def opentelemetry(
@@ -87,10 +103,86 @@ def opentelemetry(
         if not isinstance(name, str) or not name:
             kind = type(name).__name__
             raise ParameterError(f"{parameter} must be the name of an attribute such as 'item.id'. Got {kind}.")
-    out, wanted = Collector(), (item, value, channel)
-    quick = _quick(out, named, wanted)
-    lines = (one for one in _log_records(read_records(records, _WANTED)) if not quick(one))
-    return read_each(out, lines, lambda out, one: _one(out, one, named, wanted))
+    wanted = (item, value, channel)
+    return read_all(
+        records,
+        _WANTED,
+        Collector,
+        lambda out: _quick(out, named, wanted),
+        lambda _: Columns(_FIELDS, lambda rows, lines: _columns(rows, lines, named, wanted), _RECORDS, _parts),
+        lambda out, one: _one(out, one, named, wanted),
+        _log_records,
+    )
+
+
+def _parts(line: Any, n: int) -> list[Any]:
+    found = list(_log_records(iter([plain(line)])))
+    if len(found) != n or any(isinstance(one, Refused) for one in found):
+        raise Doubtful
+    return found
+
+
+def _columns(rows: Rows, lines: Rows, named: Mapping[str, str], wanted: tuple[str, str, str]) -> Found:
+    """Read usual log records that are no orders as columns."""
+    lines.absent()
+    rows.absent("event_name", "EventName", "Resource", "Attributes")
+    code, titles, ours = rows.titles("eventName", plain_names(named))
+    rows.mark(~rows.given("attributes"))
+    own, shared, resource = rows.within("attributes[]"), *_shared(rows, lines)
+    own.mark(~own.given("key") | ~own.given("value"))
+    both = own.array if not len(shared) else joined(own.array, shared.array)
+
+    def attribute(name: str) -> Rows:
+        place, of = own.last("key", name), shared.last("key", name)[resource]
+        place = np.where(place < 0, np.where(of < 0, -1, of + len(own)), place)
+        return Rows(both.take(places(place)), rows.odd)
+
+    user = first_known(rows, *(_id(attribute(name), people=True) for name in ("user.id", "enduser.id")))
+    at = rows.instant("timeUnixNano")
+    item, place, session, unique = (_id(attribute(n)) for n in (wanted[0], wanted[2], "session.id", "event.id"))
+    lines_of = one_line(item, _number(attribute(wanted[1])), bare=False)
+    channel = place.fill_null("unknown")
+    events = events_of(rows, user, (code, ours), channel, at, lines_of, (session, None, unique))
+    return Found((code, titles), ("event", ""), events)
+
+
+def _shared(rows: Rows, lines: Rows) -> tuple[Rows, np.ndarray]:
+    """Return the attributes of resources, and the resource of each log record."""
+    resources = lines.within("resourceLogs[]")
+    alone = Rows(resources.array, np.zeros(len(resources), np.bool_))
+    scopes = alone.within("scopeLogs[]")
+    records = Rows(scopes.array, np.zeros(len(scopes), np.bool_)).within("logRecords[]")
+    resource = _parents(scopes)[_parents(records)]
+    shared = Rows(resources.array, np.zeros(len(resources), np.bool_)).within("resource/attributes[]")
+    shared.mark(~shared.given("key") | ~shared.given("value"))
+    rows.mark(shared.odd[resource])
+    return shared, resource
+
+
+def _parents(rows: Rows) -> np.ndarray:
+    return np.zeros(0, np.int64) if rows.parent is None else rows.parent
+
+
+def _id(found: Rows, *, people: bool = False) -> Any:
+    """Return an attribute as an id; a row is odd where its type is another than text and whole number."""
+    import pyarrow.compute as pc
+
+    text, whole = (f"value/{kind}" for kind in _TYPED[:2])
+    found.blank(text)
+    others = found.given(f"value/{_TYPED[2]}") | found.given(f"value/{_TYPED[3]}")
+    found.mark(others & ~found.given(text) & ~found.given(whole))
+    read = found.person if people else found.id
+    return pc.coalesce(read(text), read(whole))
+
+
+def _number(found: Rows) -> np.ndarray:
+    """Return an attribute as a number; a row is odd where its type is another."""
+    whole, real = f"value/{_TYPED[1]}", f"value/{_TYPED[2]}"
+    found.absent("value/stringValue", "value/boolValue")
+    if found.texts(whole):
+        found.absent(whole)
+        return found.number(real)
+    return np.where(found.given(whole), found.number(whole), found.number(real))
 
 
 def _quick(out: Collector, named: Mapping[str, str], wanted: tuple[str, str, str]) -> Callable[[Any], bool]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.checks import shown
+from omnireco.adapters.columns.csv import read_texts
+from omnireco.adapters.columns.fields import ids_of, instants_of, texts_of
 from omnireco.adapters.machines import machine_responses
 from omnireco.adapters.people import CONSENT, REACHABLE, Fact, merged
 from omnireco.adapters.records import Adapted
@@ -32,6 +34,7 @@ _ANSWERS = {
 _LOST = {"hard_bounced_at": "is_hard_bounced", "soft_bounced_at": "is_soft_bounced", "blocked_at": "is_blocked"}
 _NEEDED = ("client_id", "channel", "sent_at", *_ANSWERS)
 _OTHERS = ("id", "user_id", "campaign_id", "message_type", *_LOST, *_ANSWERS.values(), *_LOST.values())
+_MANY = 10_000  # rows, from which columns pay for the loading of pyarrow
 _TRUE = frozenset(["t", "true", "1", "1.0", "yes"])
 
 
@@ -96,6 +99,8 @@ def _read(records: Any) -> pd.DataFrame:
     if isinstance(records, (str, os.PathLike)):
         path = Path(records)
         wanted = {*_NEEDED, *_OTHERS}
+        if (frame := read_texts(path, wanted)) is not None:
+            return frame
         try:
             return pd.read_csv(path, dtype=str, usecols=lambda name: name in wanted, encoding="utf-8-sig")
         except (OSError, ValueError, EOFError) as error:  # a parser's error is a ValueError
@@ -234,7 +239,11 @@ def _ids(column: Any, n: int = 0, *, read: Any = as_id) -> pd.Series:
     if column is None:
         return pd.Series([None] * n, dtype=object)
     code, distinct = pd.factorize(column)
-    names = np.array([*(read(one) for one in distinct.tolist()), None], dtype=object)
+    if distinct.size > _MANY and (texts := texts_of(distinct)) is not None:
+        found = ids_of(texts, people=read is as_person).to_pylist()
+    else:
+        found = [read(one) for one in distinct.tolist()]
+    names = np.array([*found, None], dtype=object)
     return pd.Series(names[code], index=column.index, dtype=object)
 
 
@@ -244,10 +253,15 @@ def _instants(column: Any, timezone: str) -> pd.Series:
 
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return column.dt.tz_convert("UTC")
-    texts = pd.Series(column.astype(object).where(column.notna(), None), index=column.index)
-    read = instants(texts.tolist(), naive=True).set_axis(column.index).dt.tz_localize(None)
+    read = _naive(column).set_axis(column.index).dt.tz_localize(None)
     local = read.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
     return local.dt.tz_convert("UTC")
+
+
+def _naive(column: Any) -> pd.Series:
+    if len(column) > _MANY and (texts := texts_of(column)) is not None:
+        return instants_of(texts)
+    return instants(column.astype(object).where(column.notna(), None).tolist(), naive=True)
 
 
 def _stated(column: Any) -> np.ndarray:
