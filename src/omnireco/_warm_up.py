@@ -171,7 +171,7 @@ def _live(known: dict[str, Any]) -> None:
     from omnireco import live
 
     past, at = known["past"], known["past"].end
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # compilers see another type in a mapped file
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a mapped file is another type
         service = live.Live(live.Snapshot.open(live.Snapshot(known["als"]).save(Path(folder) / "live.omnireco")))
         item, other = past.events.items.ids[:2].tolist()
         view = {"user_id": 0, "event": "view", "channel": "web", "item_id": item, "timestamp": "2025-03-01T00:00:00Z"}
