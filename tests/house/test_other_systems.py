@@ -1,4 +1,4 @@
-"""Windows and macOS by construction: what only some systems have stands where it may be missing, and files obey both."""
+"""Windows and macOS by construction: what only some systems have stands where it may be missing; files obey both."""
 
 import ast
 import builtins
@@ -21,19 +21,24 @@ from omnireco.evaluation.trials.prints import _frame_bytes
 SOURCE = Path(om.__file__).parent
 ROOT = Path(__file__).resolve().parents[2]
 
-SOME_SYSTEMS = {
-    "os": "fork forkpty kill killpg setsid mkfifo fchmod chmod chown link symlink sched_getaffinity sched_setaffinity "
-    "uname nice register_at_fork sysconf getloadavg getuid geteuid umask sendfile posix_fadvise O_NONBLOCK O_CLOEXEC "
-    "O_NOFOLLOW O_BINARY O_DIRECT WNOHANG waitpid wait".split(),
-    "time": ["tzset", "clock_gettime"],
-    "signal": "SIGKILL SIGHUP SIGCHLD SIGUSR1 SIGUSR2 SIGALRM alarm pthread_sigmask sigtimedwait".split(),
-    "socket": ["AF_UNIX", "SO_REUSEPORT"],
-    "select": ["poll", "epoll", "kqueue"],
-    "sys": ["platform", "getwindowsversion"],
-    "platform": ["system"],
-}
-REPLACES = {"replace", "rename", "renames"}
-PLATFORM_TYPES = {"longdouble", "clongdouble", "float128", "long", "ulong", "int_", "uint"}
+SOME_SYSTEMS = set(
+    re.findall(
+        r"\S+",
+        """
+    os.fork os.forkpty os.kill os.killpg os.setsid os.mkfifo os.fchmod os.chmod os.chown os.link os.symlink
+    os.sched_getaffinity os.sched_setaffinity os.uname os.nice os.register_at_fork os.sysconf os.getloadavg os.getuid
+    os.geteuid os.umask os.sendfile os.posix_fadvise os.O_NONBLOCK os.O_CLOEXEC os.O_NOFOLLOW os.O_BINARY os.O_DIRECT
+    os.WNOHANG os.waitpid os.wait os.replace os.rename os.renames os.sep os.linesep os.pathsep
+    time.tzset time.clock_gettime
+    signal.SIGKILL signal.SIGHUP signal.SIGCHLD signal.SIGUSR1 signal.SIGUSR2 signal.SIGALRM signal.alarm
+    signal.pthread_sigmask signal.sigtimedwait
+    socket.AF_UNIX socket.SO_REUSEPORT select.poll select.epoll select.kqueue
+    sys.platform platform.system os.name
+    np.longdouble np.clongdouble np.float128 np.long np.ulong np.int_ np.uint
+    """,
+    )
+)
+MODULES = {"fcntl", "mmap", "ctypes", "locale", "multiprocessing", "pwd", "resource"}
 ALLOWED = {
     ("_core/compute.py", "os.sched_getaffinity"): "behind hasattr; elsewhere the number of processors",
     ("_core/quiet.py", "os.register_at_fork"): "behind hasattr; Windows has no forks",
@@ -54,17 +59,12 @@ def seen(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            yield from ({"fcntl", "mmap", "ctypes", "locale", "multiprocessing", "pwd", "resource"} & set(names))
-            if isinstance(node, ast.ImportFrom) and node.module in SOME_SYSTEMS:
-                yield from (f"{node.module}.{one.name}" for one in node.names if one.name in SOME_SYSTEMS[node.module])
+            yield from MODULES & set(names)
+            if isinstance(node, ast.ImportFrom):
+                yield from {f"{node.module}.{one.name}" for one in node.names} & SOME_SYSTEMS
         elif isinstance(node, ast.Attribute):
-            of = node.value.id if isinstance(node.value, ast.Name) else ""
-            if node.attr in SOME_SYSTEMS.get(of, ()) or (of == "os" and node.attr in REPLACES):
-                yield f"{of}.{node.attr}"
-            if node.attr in {"memmap", "fromtimestamp", "utcfromtimestamp"}:
-                yield node.attr
-            if of == "np" and node.attr in PLATFORM_TYPES:
-                yield f"np.{node.attr}"
+            yield from {f"{getattr(node.value, 'id', '')}.{node.attr}"} & SOME_SYSTEMS
+            yield from {node.attr} & {"memmap", "fromtimestamp", "utcfromtimestamp"}
         elif isinstance(node, ast.Call):
             yield from called(node)
 
@@ -84,9 +84,13 @@ def called(node):
         yield name  # Windows opens no such file twice
     elif name == "strftime" and any(re.search(r"%[-#es]", text) for text in texts):
         yield "strftime"
-    elif name in {"rename", "replace"} and isinstance(node.func, ast.Attribute) and len(node.args) == 1 and not given:
-        if isinstance(node.func.value, ast.Name) and re.search("path|part|temporary|target|file", node.func.value.id):
-            yield f"Path.{name}"
+    elif (
+        name in {"rename", "replace"}
+        and len(node.args) == 1
+        and not given
+        and re.search("path|part|temporary|target|file", ast.unparse(node.func).rpartition(".")[0])
+    ):
+        yield f"Path.{name}"
 
 
 def test_what_only_some_systems_have_stands_in_the_list_with_its_reason():
@@ -161,7 +165,7 @@ def held(path):
     return wanted in found
 
 
-@pytest.fixture()
+@pytest.fixture
 def windows(monkeypatch):
     """No fcntl, no modes, no folders that open, and no file renamed or removed while somebody has it open."""
     if not os.path.isdir("/proc/self/fd"):
@@ -254,9 +258,8 @@ def test_parts_are_left_over_after_a_day(windows, tmp_path):
 
 def test_every_writer_of_files_works(windows, tmp_path):
     world = om.simulate(n_users=30, n_items=12, days=40, seed=3)
-    data = om.Dataset(
-        om.EventLog.from_frame(world.events, itemless="keep"), audience=om.Audience.from_frame(world.users)
-    )
+    log = om.EventLog.from_frame(world.events, itemless="keep")
+    data = om.Dataset(log, audience=om.Audience.from_frame(world.users))
     fitted = om.Popularity().fit(data)
     lists = om.files.recommend_to_parquet(fitted, data.requests(), tmp_path / "lists.parquet", k=3, block=7)
     assert pd.read_parquet(lists)["user_id"].nunique() == len(data.requests())
@@ -275,7 +278,8 @@ def test_every_writer_of_files_works(windows, tmp_path):
     made = om.planning.plan_files(tmp_path / "touches", constraints=[om.FrequencyCap(1, per=None)])
     assert made.value == pytest.approx(len(data.requests()))
     store = om.live.SQLiteStore(tmp_path / "people.db")
-    om.live.Live(om.live.Snapshot(fitted), store).observe(world.events.iloc[0].dropna().to_dict())
+    events = log.to_frame().iloc[:5][["user_id", "event", "channel", "timestamp"]]
+    om.live.Live(om.live.Snapshot(fitted), store=store).observe(events.to_dict("records"))
     store.close()
     for name in names(tmp_path):
         if (tmp_path / name).is_file():
