@@ -192,4 +192,8 @@ def test_the_mlflow_example_runs(tmp_path, monkeypatch):
     assert 0 < run.data.metrics["ndcg_at_10"] < 1
     card = next((tmp_path / "runs").rglob("card.html"))
     assert run.data.params["split"] in card.read_text("utf-8")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.omni", "model.omni", "pyfunc", "runs", "runs.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("card.html", "log.omni", "model.omni", "pyfunc", "runs", "runs.db"),
+    ]
+    (carried,) = (tmp_path / "pyfunc").rglob("card.html")
+    assert run.data.params["split"] in carried.read_text("utf-8")
