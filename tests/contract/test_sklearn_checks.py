@@ -96,5 +96,5 @@ def test_every_check_passes(estimator):
 
 
 def test_an_array_is_refused_in_plain_words():
-    with pytest.raises(om.errors.SchemaError, match="a frame of events is needed, such as pd.DataFrame. Got ndarray"):
+    with pytest.raises(om.errors.SchemaError, match=r"a frame of events is needed, such as pd\.DataFrame"):
         Recommender(om.EASE()).fit(np.eye(3))
