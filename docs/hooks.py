@@ -6,6 +6,7 @@ import base64
 import importlib
 import inspect
 import json
+import os
 import re
 import sys
 import textwrap
@@ -33,6 +34,25 @@ _ROOMS = (
     *("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation"),
     *("files", "live"),
 )
+
+
+def on_config(config: Any) -> Any:
+    """Say the version under every page; give the list of versions to a build of mike's; called by MkDocs once."""
+    config["copyright"] = said_version((_NOTEBOOKS.parent / "CHANGELOG.md").read_text("utf-8"), _version())
+    if os.environ.get("MIKE_DOCS_VERSION"):  # else nobody has written the list that the theme would fetch
+        config["extra"]["version"] = {"provider": "mike", "default": "latest"}
+    return config
+
+
+def said_version(changelog: str, version: str) -> str:
+    """Return what a page says of its version: between releases the sources know more than the number."""
+    unreleased = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    later = unreleased is not None and unreleased.group(1).strip()
+    return f"omnireco {version}" + (", and what is not released yet" if later else "")
+
+
+def _version() -> str:
+    return str(importlib.import_module("omnireco._version").__version__)
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -16,6 +16,8 @@ import pandas as pd
 
 import omnireco as om
 
+FILES = {"model": "model.omni", "log": "log.omni", "card": "card.html"}  # the card travels with the model
+
 
 class Recommend(mlflow.pyfunc.PythonModel):
     """Lists for people: a frame with ``user_id`` in, ``user_id item_id rank score`` out."""
@@ -42,6 +44,7 @@ def main(folder: Path) -> pd.DataFrame:
     report = om.evaluate(lists, test, k=10)
     card = om.evaluation.card(models["EASE"], data=train, report=report, title="EASE", limits=["simulated people"])
 
+    (folder / "card.html").write_text(card.to_html(), encoding="utf-8")
     om.save(models["EASE"], folder / "model.omni")
     om.save(train, folder / "log.omni")
     mlflow.set_tracking_uri(f"sqlite:///{(folder / 'runs.db').as_posix()}")
@@ -58,7 +61,7 @@ def main(folder: Path) -> pd.DataFrame:
     mlflow.pyfunc.save_model(
         folder / "pyfunc",
         python_model=__file__,  # its code, not a pickle of it
-        artifacts={"model": str(folder / "model.omni"), "log": str(folder / "log.omni")},
+        artifacts={name: str(folder / file) for name, file in FILES.items()},
         signature=signature,
         pip_requirements=["omnireco"],
     )

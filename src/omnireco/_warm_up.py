@@ -171,14 +171,15 @@ def _live(known: dict[str, Any]) -> None:
     from omnireco import live
 
     past, at = known["past"], known["past"].end
-    with tempfile.TemporaryDirectory() as folder:  # what is mapped from a file is another type for a compiler
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a mapped file is another type
         service = live.Live(live.Snapshot.open(live.Snapshot(known["als"]).save(Path(folder) / "live.omnireco")))
-    item, other = past.events.items.ids[:2].tolist()
-    view = {"user_id": 0, "event": "view", "channel": "web", "item_id": item, "timestamp": "2025-03-01T00:00:00Z"}
-    service.observe(view)
-    service.recommend(0, 10, at=at)
-    service.recommend(0, 10, at=at, exclude=[other], eligible=past.events.items.ids[:20])
-    service.recommend(0, 10, at=at, given=[other])
+        item, other = past.events.items.ids[:2].tolist()
+        view = {"user_id": 0, "event": "view", "channel": "web", "item_id": item, "timestamp": "2025-03-01T00:00:00Z"}
+        service.observe(view)
+        service.recommend(0, 10, at=at)
+        service.recommend(0, 10, at=at, exclude=[other], eligible=past.events.items.ids[:20])
+        service.recommend(0, 10, at=at, given=[other])
+        del service  # Windows removes no file that is mapped
 
 
 _STEPS: list[Callable[[dict[str, Any]], None]] = [_logs, _factors, _items, _times, _plan, _large_plan, _bandit, _live]

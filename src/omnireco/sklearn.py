@@ -22,7 +22,20 @@ from omnireco.evaluation.metrics import ndcg
 __all__ = ["EventMatrix", "Recommender", "TimeCut"]
 
 
-class EventMatrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class _OfFrames(BaseEstimator):  # type: ignore[misc]
+    """What tells scikit-learn that X is a frame of events: its checks of arrays of numbers do not apply."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # before scikit-learn 1.6
+        return {"X_types": ["frame"], "no_validation": True}
+
+
+class EventMatrix(TransformerMixin, _OfFrames):  # type: ignore[misc]
     """Turn events into a matrix of people by items, as ``EventLog.matrix`` weighs them.
 
     Parameters
@@ -81,7 +94,7 @@ class EventMatrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array([str(item) for item in self.items_], dtype=object)
 
 
-class Recommender(BaseEstimator):  # type: ignore[misc]
+class Recommender(_OfFrames):  # type: ignore[misc]
     """Fit any model of ours on a frame of events, recommend for ids of people, score on later events.
 
     Parameters

@@ -176,3 +176,25 @@ def test_the_built_site_shows_no_marks():
     for page in pages:
         text = re.sub(r"<(script|style|pre)\b.*?</\1>|<[^>]+>", "", page.read_text("utf-8"), flags=re.DOTALL)
         assert not re.findall(r":(?:class|func|meth|mod|attr|data|exc):|``", text), page.name
+
+
+@pytest.mark.parametrize(
+    ("changelog", "said"),
+    [
+        ("# Changes\n\n## Unreleased\n\n## 0.2.0 - 2026-01-01\n\n### Added\n- a\n", "omnireco 0.2.0"),
+        ("## Unreleased\n\n### Added\n- b\n\n## 0.2.0 - 2026-01-01\n", "omnireco 0.2.0, and what is not released yet"),
+        ("## Unreleased\n- b\n", "omnireco 0.2.0, and what is not released yet"),
+        ("", "omnireco 0.2.0"),
+    ],
+)
+def test_a_page_says_its_version(changelog, said):
+    assert _hooks().said_version(changelog, "0.2.0") == said
+
+
+@pytest.mark.parametrize("version", ["", '{"version": "0.1", "title": "0.1", "aliases": []}'])
+def test_only_a_site_of_several_versions_asks_for_their_list(version, monkeypatch):
+    """A theme told of versions would ask for a file that a folder, or a site of one version, does not have."""
+    monkeypatch.setenv("MIKE_DOCS_VERSION", version)
+    made = _hooks().on_config({"extra": {}})
+    assert made["copyright"].startswith(f"omnireco {om.__version__}")
+    assert ("version" in made["extra"]) == bool(version)

@@ -140,13 +140,31 @@ def test_names_of_files_are_names_on_windows_too(tmp_path):
         assert not re.search(r'[<>:"\\|?*]|[. ]$', path.name), path.name
 
 
+def strictest(lines):
+    """Return one bound a package: a recipe for all systems knows no condition, so of several it takes the highest."""
+    bounds = {}
+    for line in lines:
+        name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)(?:;.*)?", line).groups()
+        bounds.setdefault(name, []).append(bound)
+    names = {"tzdata": "python-tzdata"}  # as conda calls it
+    return {
+        f"{names.get(name, name)} >={max(every, key=lambda one: [int(part) for part in one.split('.')])}"
+        for name, every in bounds.items()
+    }
+
+
 def test_the_recipe_of_conda_needs_what_the_wheel_needs():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project = pyproject["project"]
     recipe = (ROOT / "conda" / "meta.yaml").read_text("utf-8")
-    run_part = recipe.split("  run:\n")[1].split("\n\n")[0]
-    wanted = {re.sub(r"\s*;.*", "", one).replace(">=", " >=") for one in project["dependencies"]}
-    wanted = {one.replace("tzdata", "python-tzdata") for one in wanted} | {f"python {project['requires-python']}"}
-    assert {line.strip("- ") for line in run_part.splitlines()} == wanted
+    parts = {name: re.search(rf"^  {name}:\n((?:    - .+\n)+)", recipe, re.MULTILINE)[1] for name in ("host", "run")}
+    found = {
+        name: {re.sub(r"\s+#.*", "", line).removeprefix("    - ") for line in part.splitlines()}
+        for name, part in parts.items()
+    }
+    assert found["run"] == strictest(project["dependencies"]) | {f"python {project['requires-python']}"}
+    assert found["host"] == {"pip", "hatchling >=1.24", f"python {project['requires-python']}"}
+    assert pyproject["build-system"]["requires"] == ["hatchling>=1.24"]
     assert f'version = "{project["version"]}"' in recipe
 
 
@@ -174,4 +192,8 @@ def test_the_mlflow_example_runs(tmp_path, monkeypatch):
     assert 0 < run.data.metrics["ndcg_at_10"] < 1
     card = next((tmp_path / "runs").rglob("card.html"))
     assert run.data.params["split"] in card.read_text("utf-8")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.omni", "model.omni", "pyfunc", "runs", "runs.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("card.html", "log.omni", "model.omni", "pyfunc", "runs", "runs.db"),
+    ]
+    (carried,) = (tmp_path / "pyfunc").rglob("card.html")
+    assert run.data.params["split"] in carried.read_text("utf-8")

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnireco._core.checks import require
 from omnireco._core.compute import ticker, track
-from omnireco._core.spreadsheet import without_formulas
+from omnireco._core.written import without_formulas, write_text
 from omnireco._demo.compare import TASKS, Comparison, choices, compare, cut_in_time, recommend
 from omnireco._demo.findings import Findings
 from omnireco._demo.inputs import Inputs
@@ -187,9 +187,9 @@ def _write(found: Findings, out: Path) -> list[str]:
     if found.week is not None:
         frame = found.week.plan.to_frame()
         frame.to_parquet(out / "plan.parquet", index=False)
-        without_formulas(frame).to_csv(out / "plan.csv", index=False)
+        write_text(out / "plan.csv", without_formulas(frame).to_csv(index=False, lineterminator="\n"), "demo")
         written = ["plan.csv", "plan.parquet", *written]
-    (out / "report.html").write_text(write_report(found), encoding="utf-8")
+    write_text(out / "report.html", write_report(found), "demo")
     return ["report.html", *written]
 
 

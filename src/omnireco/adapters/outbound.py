@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_columns, check_instant, from_microseconds, shown
-from omnireco._core.spreadsheet import without_formulas
-from omnireco.errors import ParameterError, StorageError
+from omnireco._core.written import without_formulas, write_text
+from omnireco.errors import ParameterError
 from omnireco.planning.plan import Plan
 
 if TYPE_CHECKING:
@@ -73,7 +72,8 @@ def to_cloudevents(
         }
         events.append(envelope if stamp is None else envelope | {"time": stamp})
     if path is not None:
-        _write(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events))
+        lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+        _write(path, "".join(lines), "to_cloudevents")
     return events
 
 
@@ -100,7 +100,7 @@ def to_crm_csv(plan: Plan, path: str | os.PathLike[str], *, formulas: str = "esc
 
     Raises
     ------
-    ParameterError, StorageError
+    ParameterError
         When it is no plan, ``formulas`` is neither, or the file cannot be written.
 
     Notes
@@ -115,7 +115,7 @@ def to_crm_csv(plan: Plan, path: str | os.PathLike[str], *, formulas: str = "esc
     first = ["user_id", "channel", "send_at", "send_at_local", "send_minute", "item_id"]
     frame = frame[[*first, *(name for name in frame if name not in first)]]
     frame = without_formulas(frame) if formulas == "escape" else frame
-    return _write(path, frame.to_csv(index=False, lineterminator="\r\n"))
+    return _write(path, frame.to_csv(index=False, lineterminator="\r\n"), "to_crm_csv")
 
 
 def to_send_minutes(source: Any) -> pd.DataFrame:
@@ -183,18 +183,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write(path: Any, text: str) -> Path:
+def _write(path: Any, text: str, where: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise ParameterError(f"path must be the path of a file, such as 'plan.csv'. Got {shown(path)}.")
-    target, temporary = Path(path), None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise StorageError(f"cannot write {target.name!r}: {error}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return target
+    return write_text(Path(path), text, where)

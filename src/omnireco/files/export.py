@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from omnireco._core.checks import check_integer
 from omnireco._core.compute import Progress, track
 from omnireco._core.contract import says_the_line
+from omnireco._core.written import replaced
 from omnireco.data.asking.requests import Requests
 from omnireco.data.interactions import Interactions
 from omnireco.errors import EmptyError, ParameterError, StorageError
@@ -102,23 +102,19 @@ def recommend_to_parquet(
     target = Path(path)
     parts = [np.arange(start, min(start + block, n)) for start in range(0, n, block)]
     rules: dict[str, Any] = {"k": k, "exclude": exclude, "exclude_seen": exclude_seen, "threads": threads}
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
-        os.close(handle)
-        writer = None
-        for rows in track(parts, progress, label="recommend"):
-            some = (groups[rows[0] : rows[-1] + 1], eligible[1]) if grouped else eligible
-            recs = model.recommend(requests.take(rows), eligible=some, **rules)
-            table = recs.to_arrow()
-            writer = writer or pq.ParquetWriter(temporary, table.schema)
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-        os.replace(temporary, target)
+        with replaced(target, "recommend_to_parquet") as stream:
+            writer = None
+            for rows in track(parts, progress, label="recommend"):
+                some = (groups[rows[0] : rows[-1] + 1], eligible[1]) if grouped else eligible
+                recs = model.recommend(requests.take(rows), eligible=some, **rules)
+                table = recs.to_arrow()
+                writer = writer or pq.ParquetWriter(stream, table.schema)
+                writer.write_table(table)
+            if writer is not None:
+                writer.close()
+    except StorageError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"recommend_to_parquet: cannot write {target.name!r}: {error}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
     return target

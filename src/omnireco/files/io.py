@@ -21,11 +21,11 @@ from typing import Any
 from omnireco._core.checks import shown
 from omnireco._core.form import Unknown, Unregistered, form_named, form_of
 from omnireco._core.parts import Damaged, Scope
+from omnireco._core.written import open_regular, replaced
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.files import kinds  # noqa: F401 - every kind of value makes itself known
 from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco.files.archive import read, read_mapped, write
-from omnireco.files.place import open_regular, replaced
 
 __all__ = ["load", "save"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCard", "card"]
 
+_SCHEMA = 1  # of the JSON: its keys; one that is taken away or changes its meaning makes it 2
+_COUNTS = {"people": "people", "items": "items", "items_known": "items that the model knows", "events": "events",
+           "cells": "cells"}  # fmt: skip
+_TEXTS = {"channels": "channels", "from": "from", "until": "until", "fingerprint": "fingerprint"}
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2a35}"
+    ":root{color-scheme:light dark}@media(prefers-color-scheme:dark){body{background:#14191d;color:#e3e9ed}"
+    "td,th{border-color:#35414a}code{background:#222b31}}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}"
     "table{border-collapse:collapse;width:100%}"
-    "td,th{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #dfe5e9}"
-    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f4f7f8;padding:0 .2rem}"
+    "td,th{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #dfe5e9;vertical-align:top}"
+    "th{white-space:nowrap}.wide{overflow-x:auto}.wide td{overflow-wrap:normal}"
+    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    "code{background:#f4f7f8;padding:0 .2rem}"
 )
 
 
@@ -94,26 +103,35 @@ class ModelCard:
         return self.metrics.copy()
 
     def to_json(self) -> str:
-        """Return the card as JSON, sorted; what is unknown or hidden is null."""
+        """Return the card as JSON, sorted; every card has the same keys, and what is unknown or hidden is null.
+
+        ``schema`` is 1 for as long as no key is taken away or changes its meaning.
+        """
         rows = [
-            {name: None if value != value else value for name, value in row.items()}
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in row.items()
+            }
             for row in self.metrics.to_dict("records")
         ]
         facts = dict(zip(self.facts["fact"], self.facts["value"], strict=True))
         found = {
+            "schema": _SCHEMA,
             "title": self.title,
             "model": self.recipe,
             "omnireco": self.version,
-            "data": facts,
+            "k": self.k,
+            "data": {key: _number(facts.get(fact)) for key, fact in _COUNTS.items()}
+            | {key: facts.get(fact) for key, fact in _TEXTS.items()},
             "split": self.split or None,
             "metrics": rows,
             "limits": list(self.limits),
         }
-        return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return _utf8(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
 
     def to_html(self) -> str:
         """Return the card as one page that needs no network; no ids, no scripts."""
-        return (
+        return _utf8(
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>Model card: {escape(self.title)}</title><style>{_STYLE}</style></head><body>{_body(self)}</body>"
@@ -121,7 +139,7 @@ class ModelCard:
         )
 
     def _repr_html_(self) -> str:
-        return _body(self)
+        return _utf8(_body(self))
 
 
 @says_the_line("om.evaluation.card(model, data=train, report=report, limits=['adults only'])")
@@ -147,27 +165,29 @@ def card(
     title : str, optional
         Its name in the report; not needed where the report has one model.
     limits : iterable of str
-        What you know: for whom it was made, what it must not be used for.
+        What you know: for whom it was made, what it must not be used for. Shown as they are, without markup.
     k : int
         Smallest number of people behind a number that is shown.
 
     Returns
     -------
     ModelCard
-        With ``to_html`` and ``to_json``. Limits that are added by themselves: that it was not measured; sampled
-        metrics; every model beside it from which the interval of the difference cannot tell it; people without a list;
-        and that items which came after the data are unknown to it.
+        With ``to_html`` and ``to_json``. Limits that are added by themselves: that it was not measured, or without
+        intervals; sampled metrics; every model beside it from which the interval of the difference cannot tell it;
+        people without a list; people who were measured and are not in the data; items of the data that the model does
+        not know; and that items which came after the data are unknown to it.
 
     Raises
     ------
     ParameterError
         When an argument is of another kind, ``title`` is not in the report, or the model knows items that the data does
-        not have: then it was fitted on something else.
+        not have, or people were measured whose ids are of another kind: then it was fitted on something else.
 
     Notes
     -----
-    Deterministic, O(events) for the fingerprint. Reports means of people, never ids. After Mitchell et al. (2019),
-    "Model Cards for Model Reporting", FAT*.
+    Deterministic, O(events) for the fingerprint. Reports means of people, never ids. What cannot be seen is
+    stated by you: that the report's numbers are those of this model, and that the data end where the test side begins.
+    After Mitchell et al. (2019), "Model Cards for Model Reporting", FAT*.
 
     Examples
     --------
@@ -183,7 +203,7 @@ def card(
     check_kind(model, Model, "model", "om.EASE().fit(train)")
     check_kind(report, Report, "report", "om.evaluate(lists, test, k=10)", none=True)
     k = check_integer(k, "k", low=1)
-    said = check_names(limits, "limits")
+    said = _said(limits)
     known: Any = data.events if isinstance(data, Dataset) else data
     check_kind(known, (EventLog, Interactions), "data", "om.evaluation.card(model, data=train)")
     lost = len(model.items) - int(np.isin(model.items.ids, known.items.ids).sum())
@@ -192,11 +212,39 @@ def card(
             f"card: the model knows {count_of(lost, 'item')} that the data does not have. Pass the data that it was "
             "fitted on: om.evaluation.card(model, data=train)."
         )
+    if report is not None and _kind(report.users.ids) != _kind(known.users.ids) and len(known.users):
+        raise ParameterError(
+            f"card: the people measured have ids of another kind ({_kind(report.users.ids)}) than the data "
+            f"({_kind(known.users.ids)}). Pass the data that it was fitted on: om.evaluation.card(model, data=train)."
+        )
     name = _title(model, report, title)
     metrics = _metrics(report, k)
-    found = _limits(name, report, known, k)
+    found = _limits(name, model, report, known, k)
     split = "" if report is None else report.split
     return ModelCard(name, repr(model), __version__, _facts(model, known, k), metrics, (*said, *found), split, k)
+
+
+def _said(limits: Any) -> tuple[str, ...]:
+    found = check_names(limits, "limits")
+    for one in found:
+        if not isinstance(one, str) or not one.strip():
+            raise ParameterError(f"limits must hold sentences, such as ['adults only']. Got {shown(one)} among them.")
+    return tuple(map(str, found))
+
+
+def _kind(ids: np.ndarray) -> str:
+    return "numbers" if ids.dtype.kind in "iu" else "texts"
+
+
+def _utf8(text: str) -> str:
+    """Return a text that can be written: half a character, as JavaScript may hand over, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _number(fact: str | None) -> int | None:
+    """Return a count of the table of facts; None where it is hidden or is no fact of this data."""
+    digits = (fact or "").replace(",", "")
+    return int(digits) if digits.isascii() and digits.isdigit() else None
 
 
 def _title(model: Model, report: Report | None, title: Any) -> str:
@@ -215,17 +263,16 @@ def _title(model: Model, report: Report | None, title: Any) -> str:
 def _facts(model: Model, known: EventLog | Interactions, k: int) -> pd.DataFrame:
     import pandas as pd
 
-    facts = {"people": f"{len(known.users):,}" if len(known.users) >= k else f"fewer than {k}"}
+    few = len(known.users) < k
+    facts = {"people": f"fewer than {k}" if few else f"{len(known.users):,}"}
     facts["items"] = f"{len(known.items):,}"
     facts["items that the model knows"] = f"{len(model.items):,}"
     if isinstance(known, EventLog):
-        facts |= {"events": f"{len(known):,}", "channels": ", ".join(map(str, known.channels.ids))}
-        if len(known):
-            facts["from"], facts["until"] = (
-                from_microseconds(int(one)).isoformat(timespec="seconds") for one in _ends(known)
-            )
+        facts |= {"events": "hidden" if few else f"{len(known):,}", "channels": ", ".join(map(str, known.channels.ids))}
+        if len(known) and not few:  # days: the instant of an event is one person's
+            facts["from"], facts["until"] = (from_microseconds(int(one)).date().isoformat() for one in _ends(known))
     else:
-        facts["cells"] = f"{known.csr.nnz:,}"
+        facts["cells"] = "hidden" if few else f"{known.csr.nnz:,}"
     facts["fingerprint"] = fingerprint(known)
     return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
 
@@ -244,11 +291,13 @@ def _metrics(report: Report | None, k: int) -> pd.DataFrame:
     return table.assign(n_users=table["n_users"].mask(few, 0))
 
 
-def _limits(name: str, report: Report | None, known: EventLog | Interactions, k: int) -> list[str]:
+def _limits(name: str, model: Model, report: Report | None, known: EventLog | Interactions, k: int) -> list[str]:
     found = []
     if report is None:
         found.append("It was not measured: no report was given.")
     else:
+        if not report.n_bootstrap:
+            found.append("Its numbers have no intervals, so that no difference can be told from chance.")
         if report.negatives is not None:
             found.append(f"Metrics are sampled, with {report.negatives:,} random items: compare them with no others.")
         if len(report.users) < 100:
@@ -264,7 +313,17 @@ def _limits(name: str, report: Report | None, known: EventLog | Interactions, k:
             f"{row.high:+.4f})."
             for row in _others(name, report, k)
         )
-    if isinstance(known, EventLog) and len(known):
+    if report is not None:
+        strange = len(report.users) - int(np.isin(report.users.ids, known.users.ids).sum())
+        if strange >= k:
+            found.append(
+                f"{strange:,} of {count_of(len(report.users), 'person', 'people')} measured are not in the data: they "
+                "are new, or it was fitted on something else."
+            )
+    unknown = len(known.items) - len(model.items)
+    if unknown > 0:
+        found.append(f"{count_of(unknown, 'item')} of the data {'is' if unknown == 1 else 'are'} unknown to it.")
+    if isinstance(known, EventLog) and len(known) and len(known.users) >= k:
         found.append(f"Items that came after {from_microseconds(_ends(known)[1]):%Y-%m-%d} are unknown to it.")
     return found
 
@@ -287,7 +346,7 @@ def _body(one: ModelCard) -> str:
     facts = "".join(f"<tr><td>{escape(f)}</td><td>{escape(v)}</td></tr>" for f, v in one.facts.to_numpy().tolist())
     lines = []
     for row in one.metrics.to_dict("records"):
-        number = "hidden" if row["mean"] != row["mean"] else f"{row['mean']:.4f}"
+        number = "too few people" if row["mean"] != row["mean"] else f"{row['mean']:.4f}"
         bounds = "" if row["low"] != row["low"] else f"{row['low']:.4f} to {row['high']:.4f}"
         lines.append(
             f"<tr><td>{escape(str(row['model']))}</td><td>{escape(str(row['metric']))}@{row['k']}</td>"
@@ -295,7 +354,8 @@ def _body(one: ModelCard) -> str:
         )
     head = "<tr><th>Model</th><th>Metric</th><th class=n>Mean</th><th class=n>Interval</th><th class=n>People</th></tr>"
     measured = (
-        f"<p>Split <code>{escape(one.split)}</code></p><table class=omnireco>{head}{''.join(lines)}</table>"
+        f"<p>Split <code>{escape(one.split)}</code></p>"
+        f"<div class=wide><table class=omnireco>{head}{''.join(lines)}</table></div>"
         if lines
         else ""
     )

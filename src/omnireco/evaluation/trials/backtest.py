@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Parts
 from omnireco._core.small import Text, Whole
+from omnireco._core.written import replaced
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.data.dataset import Cut, dataset_of
 from omnireco.data.parts import Frame
@@ -286,7 +286,7 @@ def _resumed(run: Any, store: Path, mark: str, place: int, cut: Cut, counts: Any
 
 
 def _write(path: Path, mark: str, cells: list[_Cell]) -> None:
-    """Write cells under a name of their own and rename it: what has the name is whole. Values only, no ids.
+    """Write cells whole or not at all. Values only, no ids.
 
     Whoever else writes the same cell at the same time writes the same values; the last one stays.
     """
@@ -301,12 +301,8 @@ def _write(path: Path, mark: str, cells: list[_Cell]) -> None:
     header = json.dumps({"form": _FORM, "mark": mark, "heads": heads})
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     body = buffer.getvalue()
-    temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_bytes(hashlib.sha256(body).digest() + body)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path, "backtest") as stream:
+        stream.write(hashlib.sha256(body).digest() + body)
 
 
 def _read(path: Path, mark: str, place: int, cut: Cut, counts: Any) -> list[_Cell] | None:

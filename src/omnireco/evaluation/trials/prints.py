@@ -64,7 +64,7 @@ def _frame_bytes(frame: Any) -> bytes:
     import narwhals as nw
 
     table = nw.from_native(frame, eager_only=True).to_pandas()
-    return str(list(table.columns)).encode() + table.to_csv(index=False).encode()
+    return str(list(table.columns)).encode() + table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def said(value: Any, where: str = "the estimator") -> str:

@@ -131,10 +131,7 @@ def plan_files(
         people, table = _first_reading(files, data, given, rules, Path(scratch), threads, tick)
         limit = np.array(table.limit)
         scale = 1.0 / max(float(people.value.max(initial=0.0)), np.finfo(np.float64).tiny)
-        for at in range(0, people.value.size, _STRETCH):
-            people.value[at : at + _STRETCH] *= scale
-            part = people.row[at : at + _STRETCH]
-            part[part == MOST_SHARED] = limit.size
+        _scale(people, scale, limit.size)
         with one_blas_thread():
             chosen, price, bound = priced_people(people, limit, None, threads)
         used = _use_of(people, chosen, limit.size)
@@ -149,6 +146,14 @@ def plan_files(
     rows = tuple(_lines(rules, table, found, lines))
     exact = bound - value <= 1e-9 * abs(bound)
     return Plan(touches, reason, reasons, value, bound, exact, costs, rows, None, None, rules)
+
+
+def _scale(people: People, scale: float, none: int) -> None:
+    """Scale values and number what is no row, by stretches; no view of a file stays, or Windows cannot remove it."""
+    for at in range(0, people.value.size, _STRETCH):
+        people.value[at : at + _STRETCH] *= scale
+        part = people.row[at : at + _STRETCH]
+        part[part == MOST_SHARED] = none
 
 
 class _Table:

@@ -108,7 +108,7 @@ def test_a_save_that_fails_keeps_the_older_file_and_leaves_no_other(call, code, 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full")
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
     """Every write fails, the last one at the close too: buffers are flushed where an error can be told."""
-    monkeypatch.setattr("omnireco.files.place._part", lambda *_: (tmp_path / "part", open("/dev/full", "wb")))  # noqa: SIM115
+    monkeypatch.setattr("omnireco._core.written._part", lambda *_: (tmp_path / "part", open("/dev/full", "wb")))  # noqa: SIM115
     with pytest.raises(StorageError, match="No space left"):
         om.save(model(3), tmp_path / "model")
     assert names(tmp_path) == []
