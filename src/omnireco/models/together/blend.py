@@ -106,4 +106,9 @@ class Blend(Estimator):
 
 def _four() -> dict[str, Any]:
     """Return estimators that err differently, of which none takes more than a matrix of items squared."""
-    return {"ease": EASE(dropout=0.25, user_power=0.25), "gfcf": GFCF(dense=False), "als": ALS(factors=128), "users": UserKNN()}
+    return {
+        "ease": EASE(dropout=0.25, user_power=0.25),
+        "gfcf": GFCF(dense=False),
+        "als": ALS(factors=128),
+        "users": UserKNN(),
+    }
