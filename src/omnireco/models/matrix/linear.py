@@ -75,9 +75,10 @@ class EASE(Estimator):
         With dropout: what errors in items that were kept weigh, against 1 for those that were dropped, from 0 to 1
         (EDLAE's emphasis with b > 0, DEQL). 0 and dropout is EDLAE.
     user_power : float
-        When weights are learned, from 0 to 1, the squared length of a history to minus this power is what a person
-        weighs. 0 is EASE, where a person with 500 items counts for 250,000 pairs of items and one with ten for 100. 0.25
-        to 0.75 gained 2 to 9 % of NDCG on films, groceries and articles, nothing where nearly all histories are short.
+        When weights are learned, a person weighs the squared length of their history to minus this power, from 0 to
+        1. 0 is EASE, where a person with 500 items counts for 250,000 pairs of items and one with ten for 100. 0.25
+        to 0.75 gained 2 to 9 % of NDCG on films, groceries and articles, nothing where nearly all histories are
+        short.
     input_half_life : float, str or timedelta, optional
         Half-life of the histories at prediction time: a number counts the person's steps, ``"30D"`` is a time. The
         model keeps it: ``model.recommend(data.requests(), k=10)``, or ``model.inputs(log)``. The last events predict
@@ -120,9 +121,9 @@ class EASE(Estimator):
     ``d_j = c (G_jj - m_j) / q / (c G_jj / q + regularization - c^2 m_j)`` and ``m_j = G_jj / q + regularization - 1 /
     P_jj``.
 
-    With ``user_power`` b, X'X becomes ``X' D X``, where D holds the squared length of each history to the power of -b,
-    times what keeps the trace, so that the ridge means the same. (The power of item popularity that the paper has beside
-    it gained nothing on the data here.)
+    With ``user_power`` b, X'X becomes ``X' D X``, where D holds the squared length of each history to the power of
+    -b, times what keeps the trace, so that the ridge means the same. (The power of item popularity that the paper has
+    beside it gained nothing on the data here.)
 
     References
     ----------
