@@ -60,7 +60,7 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
     },
     "EASE": {
         "regularization": 7.0, "neighbors": 3, "dropout": 0.4, "diagonal": 0.5, "kept_weight": 0.7,
-        "input_half_life": 2.0, "weights": W,
+        "user_power": 0.6, "input_half_life": 2.0, "weights": W,
     },
     "ItemKNN": {
         "neighbors": 2, "similarity": "jaccard", "weighting": "bm25", "shrinkage": 9.0, "weights": W,

@@ -77,12 +77,51 @@ def test_few_neighbors_take_dropout_too():
     assert few == pytest.approx(whole, abs=1e-5)
 
 
+@pytest.mark.parametrize("power", [0.25, 1.0])
+def test_user_power_is_a_regression_weighted_by_people(power):
+    square = (ROWS**2).sum(axis=1)
+    weight = square**-power
+    weight *= square.sum() / (weight * square).sum()
+    gram = ROWS.T @ (weight[:, None] * ROWS)
+    assert np.trace(gram) == pytest.approx(np.trace(ROWS.T @ ROWS))
+    inverse = np.linalg.inv(gram + 1.5 * np.eye(4))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0.0)
+    recipe = om.EASE(regularization=1.5, user_power=power)
+    assert recipe.fit(X).weights == pytest.approx(expected, abs=1e-5)
+    assert recipe.replace(neighbors=4).fit(X).weights.toarray() == pytest.approx(expected, abs=1e-5)
+
+
+def test_user_power_changes_nothing_where_histories_are_equally_long():
+    rows = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]], np.float32))
+    x = om.Interactions.from_scipy(rows)
+    plain, weighed = (om.EASE(regularization=2.0, user_power=power).fit(x).weights for power in (0.0, 0.7))
+    assert weighed == pytest.approx(plain, abs=1e-7)
+
+
+def test_user_power_lets_one_person_of_everything_say_less():
+    x = om.Interactions.from_scipy(sp.csr_matrix(np.vstack([np.ones(12), np.eye(12)[:3] + np.eye(12)[1:4]])))
+    plain, weighed = (om.EASE(regularization=1.0, user_power=power).fit(x).weights for power in (0.0, 1.0))
+    assert weighed[0, 1] > plain[0, 1]  # what two people with two items chose together
+    assert weighed[9, 10] < plain[9, 10]  # what only the person of everything did
+
+
+@pytest.mark.parametrize("kind", ["empty rows", "dislikes"])
+def test_user_power_takes_matrices_in_every_state(kind):
+    rows = {"empty rows": np.vstack([ROWS, np.zeros(4)]), "dislikes": ROWS - 0.5}[kind]
+    weights = om.EASE(regularization=1.0, user_power=0.5).fit(om.Interactions.from_scipy(sp.csr_matrix(rows))).weights
+    assert np.isfinite(weights).all()
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"dropout": 1.0}, "dropout must be a number in the range"),
         ({"diagonal": -0.1}, "diagonal must be a number in the range"),
         ({"kept_weight": 2.0}, "kept_weight must be a number in the range"),
+        ({"user_power": -0.1}, "user_power must be a number in the range"),
+        ({"user_power": 1.5}, "user_power must be a number in the range"),
+        ({"user_power": "half"}, "user_power must be a number"),
         ({"diagonal": 0.1, "kept_weight": 0.1}, "both say what an item weighs for itself"),
         ({"diagonal": 0.1, "neighbors": 5}, "at 0. Leave diagonal and kept_weight out"),
     ],

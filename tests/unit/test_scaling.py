@@ -90,7 +90,7 @@ def test_the_small_space_steps_around_what_fit_would_take():
         4 * om.ALS(factors=8).settled(data).unobserved_weight
     )
     found = tune(om.EASE(), data, horizon="10D", k=5)
-    assert found.n_trials == 15
+    assert found.n_trials == 21
     assert found.trials["regularization"].nunique(dropna=False) == 5
     assert found.trials["dropout"].unique().tolist() == [0.0, 0.25, 0.5]
     with pytest.raises(ParameterError, match="BuyAgain has none of the parameters factors, neighbors"):

@@ -6,8 +6,8 @@ import pytest
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.evaluation import Trials
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
+from omnireco.evaluation import Trials, small_space
 from omnireco.evaluation.trials.shares import cuts_of
 
 TASTES = 4
@@ -96,6 +96,33 @@ def test_the_default_blend_has_four_members_and_beats_popularity():
         om.evaluate(lists, choose.later, k=5, metrics=[om.ndcg], n_bootstrap=0).to_frame().set_index("model")["mean"]
     )
     assert table["four"] > 1.3 * table["popular"]
+
+
+def test_of_many_items_a_sparse_regression_is_tuned_and_said(monkeypatch):
+    monkeypatch.setattr("omnireco.evaluation.trials.members._WHOLE", 5)
+    with pytest.warns(DataWarning, match=r"takes minutes.*EASE\(neighbors=100\)"):
+        found = om.tune(om.EASE(dropout=0.25), X, trials=2, k=5)
+    assert found.default == om.EASE(dropout=0.25, neighbors=100)
+    blend = om.Blend(models={"ease": om.EASE(), "popular": om.Popularity()})
+    with pytest.warns(DataWarning, match="takes minutes"):
+        assert om.tune(blend, X, trials=1, k=5).default.models["ease"].neighbors == 100
+    for one in (om.EASE(neighbors=7), om.EASE(diagonal=0.5), om.ItemKNN()):  # asked for, or nothing to spare
+        assert om.tune(one, X, trials=1, k=5).default == one
+    whole = om.tune(om.EASE(), X, {"regularization": [100, 300]}, trials=1, k=5)  # as the advice has it
+    assert whole.default == om.EASE()
+
+
+def test_a_regression_is_not_tried_on_four_times_its_neighbors():
+    assert small_space(om.EASE(neighbors=100), X)["neighbors"] == (50, 100, 200)
+    assert small_space(om.ItemKNN(), X)["neighbors"] == (25, 50, 100, 200, 400)
+
+
+def test_the_powers_of_walks_are_tried_and_those_of_similarities_are_not():
+    walk = small_space(om.models.RP3beta(), X)
+    assert walk["alpha"] == (0.9, 0.5, 0.7)
+    assert walk["beta"] == (0.6, 0.3, 0.8)
+    for one in (om.ItemKNN(), om.ALS()):
+        assert not {"alpha", "beta"} & small_space(one, X).keys()
 
 
 @pytest.mark.parametrize(

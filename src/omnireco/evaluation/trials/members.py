@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from omnireco.errors import OmnirecoError
+from omnireco.errors import DataWarning, OmnirecoError
 from omnireco.evaluation.learn_blend import learn_blend
 from omnireco.evaluation.metrics import Metric
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.evaluation.trials.space import Trials, small_space
 
-__all__ = ["is_blend", "spaces_of", "weighed"]
+__all__ = ["is_blend", "lighter", "spaces_of", "weighed"]
+
+_WHOLE = 20_000  # items whose square is solved within a minute; time grows with their cube
+_NEIGHBORS = 100
 
 
 def is_blend(estimator: Any) -> bool:
     """Return whether an estimator is a blend of others."""
     params = getattr(estimator, "get_params", dict)
     return {"models", "weights", "scale"} == set(params(deep=False)) if callable(params) else False
+
+
+def lighter(estimator: Any, n_items: int) -> Any:
+    """Return the estimator, and of many items one that regresses each item on a hundred others, with a DataWarning."""
+    if n_items <= _WHOLE:
+        return estimator
+    light = _lighter(estimator)
+    if light is not estimator:
+        warnings.warn(
+            f"tune: a regression on all of {n_items:,} items takes minutes, and a search some twenty of them. Tuned is "
+            f"EASE(neighbors={_NEIGHBORS}) in its place. Give a space, tune(estimator, data, {{'regularization': [100, "
+            "300]}), to tune the whole one.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return light
+
+
+def _lighter(estimator: Any) -> Any:
+    own = estimator.get_params(deep=False)
+    if is_blend(estimator):
+        light = {name: _lighter(one) for name, one in own["models"].items()}
+        same = all(light[name] is one for name, one in own["models"].items())
+        return estimator if same else estimator.replace(models=light)
+    whole = {"regularization", "neighbors", "dropout"} <= own.keys() and own["neighbors"] is None
+    if not whole or own["diagonal"] or own["kept_weight"]:
+        return estimator
+    return estimator.replace(neighbors=_NEIGHBORS)
 
 
 def spaces_of(blend: Any, data: Any, trials: Trials) -> dict[str, tuple[Any, dict[str, Any], int]]:

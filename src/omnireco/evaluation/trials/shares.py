@@ -16,7 +16,7 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.interactions import Interactions
 from omnireco.errors import EmptyError, ParameterError
 
-__all__ = ["SHARE", "Sides", "check_size", "cuts_of", "is_wide", "some_rows"]
+__all__ = ["SHARE", "Sides", "check_size", "cuts_of", "is_wide", "n_items", "some_rows"]
 
 SHARE = 0.1
 PEOPLE = 5_000  # asked at most, drawn: enough for differences of 1 %, and lists of everybody take longer than fits
@@ -89,8 +89,13 @@ def some_rows(cut: Sides, keep: Any, least: int) -> Sides | None:
 
 def is_wide(cut: Sides) -> bool:
     """Return whether a square of all items is too large to have one for each thread."""
-    items = getattr(cut.past, "items", None)
-    return items is not None and len(items) > WIDE
+    return n_items(cut) > WIDE
+
+
+def n_items(cut: Sides) -> int:
+    """Return how many items the past knows, of events or of a matrix; 0 where it has neither."""
+    known = cut.past if isinstance(cut.past, Interactions) else cut.past.events
+    return 0 if known is None else len(known.items)
 
 
 def check_size(cut: Sides, estimator: Any) -> None:

@@ -25,7 +25,14 @@ _STEPS: dict[str, tuple[float, ...]] = {  # times what the estimator has, or wha
     "regularization": (1 / 9, 1 / 3, 1, 3, 9),
     "unobserved_weight": (1 / 4, 1 / 2, 1, 2, 4),
 }
-_VALUES = {"dropout": (0.25, 0.5), "shrinkage": (20.0, 100.0)}  # beside what the estimator has
+_VALUES: dict[str, tuple[float, ...]] = {  # beside what the estimator has
+    "dropout": (0.25, 0.5),
+    "user_power": (0.25, 0.5),
+    "shrinkage": (20.0, 100.0),
+    "low_pass": (0.1, 1.0),
+}
+_WALK = {"alpha": (0.5, 0.7), "beta": (0.3, 0.8)}  # of random walks; the powers of similarities are others
+_REGRESSED = (1 / 2, 1, 2)  # times neighbors that a regression has, whose time grows with their cube
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -139,7 +146,7 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     ----------
     estimator : Estimator
         Of its own parameters these are tried, where it has them: factors, neighbors, regularization,
-        unobserved_weight, dropout and shrinkage.
+        unobserved_weight, dropout, user_power, shrinkage, low_pass, and alpha and beta of random walks.
     data : Dataset, EventLog or Interactions
         What parameters that follow the data are read from.
 
@@ -152,20 +159,23 @@ def small_space(estimator: Estimator, data: Any) -> dict[str, tuple[Any, ...]]:
     --------
     >>> import omnireco as om
     >>> small_space(om.EASE(regularization=90.0), om.simulate(n_users=20, n_items=9, days=30, seed=1).dataset())
-    {'regularization': (10.0, 30.0, 90.0, 270.0, 810.0), 'dropout': (0.0, 0.25, 0.5)}
+    {'regularization': (10.0, 30.0, 90.0, 270.0, 810.0), 'dropout': (0.0, 0.25, 0.5), 'user_power': (0.0, 0.25, 0.5)}
     """
     own, settled = (one.get_params(deep=False) for one in (estimator, estimator.settled(data)))
     found: dict[str, tuple[Any, ...]] = {}
     for name, steps in _STEPS.items():
         if name not in own or not settled[name]:
             continue
+        if name == "neighbors" and "regularization" in own:
+            steps = _REGRESSED
         whole = isinstance(settled[name], int)
         tried = [own[name] if step == 1 else settled[name] * step for step in steps]
         found[name] = tuple(dict.fromkeys(max(1, round(value)) if whole else value for value in tried))
-    found |= {name: tuple(dict.fromkeys((own[name], *more))) for name, more in _VALUES.items() if name in own}
+    values = _VALUES | _WALK if "normalize" in own else _VALUES
+    found |= {name: tuple(dict.fromkeys((own[name], *more))) for name, more in values.items() if name in own}
     if not found:
         raise ParameterError(
-            f"tune: {type(estimator).__name__} has none of the parameters {', '.join((*_STEPS, *_VALUES))}, so there "
+            f"tune: {type(estimator).__name__} has none of the parameters {', '.join((*_STEPS, *values))}, so there "
             "is no space to take by default. Say what to try: space={'prior_strength': om.evaluation.Between(0.1, 10, "
             "log=True)}."
         )

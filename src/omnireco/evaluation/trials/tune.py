@@ -28,9 +28,9 @@ from omnireco.errors import EmptyError, OmnirecoError
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
-from omnireco.evaluation.trials.members import is_blend, spaces_of, weighed
+from omnireco.evaluation.trials.members import is_blend, lighter, spaces_of, weighed
 from omnireco.evaluation.trials.prints import said
-from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, some_rows
+from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, n_items, some_rows
 from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
 
 if TYPE_CHECKING:
@@ -188,7 +188,9 @@ def tune(
     again on all that lies before the last window and compared on it, once: the interval of that gain needs no
     correction for the number of trials. A setting that an estimator refuses counts as tried, with its error.
     Deterministic for a seed. Cost: n + 3 fits; with halving about a third of that. Of more than 8,192 items one fit at
-    a time, on all threads. Lists of at most 5,000 people are judged on a matrix.
+    a time, on all threads. Lists of at most 5,000 people are judged on a matrix. Without a space, of more than 20,000
+    items, ``EASE()`` (alone or in a blend) is tuned as ``EASE(neighbors=100)``, with a DataWarning: a fit of the whole
+    takes minutes there.
 
     Without a space, a blend is tuned in two steps: every member alone, with ``trials`` divided among them, then the
     weights (:func:`omnireco.evaluation.learn_blend`) on the same window. A member of weight 0 is left out. In
@@ -219,6 +221,9 @@ def tune(
     needs = ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ()
     choose, compare = cuts_of(data, horizon, needs, trials.seed)
     check_size(choose, estimator)
+    if grid is None and score is None:
+        estimator = lighter(estimator, n_items(choose))
+        known = estimator.get_params()
     parts = (
         spaces_of(estimator, choose.past, trials) if grid is None and score is None and is_blend(estimator) else None
     )

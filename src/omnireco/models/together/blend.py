@@ -38,8 +38,9 @@ class Blend(Estimator):
     ----------
     models : mapping of str to estimator, optional
         What to fit, such as ``{"ease": EASE(), "slim": SLIM()}``. By default four that err differently and whose
-        defaults follow the data: ``EASE(dropout=0.25)``, ``GFCF(dense=False)``, ``ALS(factors=128)`` and ``UserKNN()``;
-        ``om.tune(om.Blend(), x)`` finds their settings and weights inside the training set.
+        defaults follow the data: ``EASE(dropout=0.25, user_power=0.25)``, ``GFCF(dense=False)``,
+        ``ALS(factors=128)`` and ``UserKNN()``; ``om.tune(om.Blend(), x)`` finds their settings and weights inside the
+        training set.
     weights : mapping of str to float, optional
         What each counts; 1 where not listed.
     scale : {"deviation", "rank", "none"}
@@ -106,4 +107,9 @@ class Blend(Estimator):
 
 def _four() -> dict[str, Any]:
     """Return estimators that err differently, of which none takes more than a matrix of items squared."""
-    return {"ease": EASE(dropout=0.25), "gfcf": GFCF(dense=False), "als": ALS(factors=128), "users": UserKNN()}
+    return {
+        "ease": EASE(dropout=0.25, user_power=0.25),
+        "gfcf": GFCF(dense=False),
+        "als": ALS(factors=128),
+        "users": UserKNN(),
+    }
