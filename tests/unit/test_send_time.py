@@ -10,7 +10,7 @@ from omnireco.data.clock import slots_by_zone
 from omnireco.errors import IdKindError, NotFittedError, ParameterError, SchemaError
 from omnireco.timing.activity import ActivityProfile
 from omnireco.timing.calibration import fit_curve, person_factors
-from omnireco.timing.send_time import SendTime
+from omnireco.timing.sending.send_time import SendTime
 
 HOUR = 3_600_000_000
 

@@ -17,7 +17,8 @@ from omnireco.timing.activity import ActivityModel, ActivityProfile
 from omnireco.timing.explore import Exploration
 from omnireco.timing.fatigue import Fatigue, FatigueModel
 from omnireco.timing.reading_clock import ReadingClock, ReadingModel
-from omnireco.timing.send_time import SendTime, SendTimeModel
+from omnireco.timing.sending.response_model import SendTimeModel
+from omnireco.timing.sending.send_time import SendTime
 
 __all__ = ["FORMS"]
 

@@ -12,7 +12,7 @@ from omnireco.data.dataset import Dataset
 from omnireco.data.frames.zone_names import one_name
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.spark.shipping import columns_of, opened, private, renamed, ship, spark_frame
-from omnireco.timing.send_time import SendTimeModel
+from omnireco.timing.sending.response_model import SendTimeModel
 
 __all__ = ["check_people", "send_times"]
 

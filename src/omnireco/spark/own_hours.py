@@ -25,7 +25,7 @@ from omnireco.errors import ParameterError, SchemaError
 from omnireco.spark.best_slots import check_people
 from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
 from omnireco.timing.activity import ActivityModel
-from omnireco.timing.send_time import SendTimeModel
+from omnireco.timing.sending.response_model import SendTimeModel
 from omnireco.timing.sessions import count_sessions
 
 __all__ = ["profiles"]

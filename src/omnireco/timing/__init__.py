@@ -7,7 +7,8 @@ from omnireco.timing.fatigue import Fatigue, FatigueModel
 from omnireco.timing.headroom import Headroom, headroom
 from omnireco.timing.machines import DelayMixture, fit_delay_mixture
 from omnireco.timing.reading_clock import ReadingClock, ReadingModel
-from omnireco.timing.send_time import SendTime, SendTimeModel
+from omnireco.timing.sending.response_model import SendTimeModel
+from omnireco.timing.sending.send_time import SendTime
 from omnireco.timing.sessions import by_hour
 from omnireco.timing.skill import timing_skill
 from omnireco.timing.zones import infer_zones

@@ -33,7 +33,7 @@ from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.machines import answers_of_people
-from omnireco.timing.send_time import SendTime
+from omnireco.timing.sending.send_time import SendTime
 from omnireco.timing.sessions import local_hours, session_starts
 from omnireco.timing.skill import timing_skill
 

@@ -1,41 +1,29 @@
-"""Response probability by person and hour of sending, with intervals.
-
-Responses per hour at risk of the population are learned from the message log, with individual deviations as far as a
-person's activity and responses predict responses. With few messages the hours of activity carry the probabilities, with
-many the responses do; there is no extrapolation beyond the log.
-"""
+"""The response probability of anybody, on any channel, at any hour, with its interval."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import (
-    check_array,
     check_choice,
-    check_duration,
     check_instant,
-    check_integer,
     check_kind,
-    check_number,
-    check_time_of_day,
     count_of,
     from_microseconds,
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker
-from omnireco._core.contract import Estimator, had_verbs, says_the_line
+from omnireco._core.compute import row_blocks
+from omnireco._core.contract import had_verbs, says_the_line
 from omnireco._core.notebook import shown_html
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
-from omnireco._core.random import stream
 from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Value, Whole
-from omnireco._core.units import HOUR_US, WEEK, WEEK_US
+from omnireco._core.units import HOUR_US, WEEK
 from omnireco._kernels.week.curves import Channel as Settings
 from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, log_in_time, scores, values
 from omnireco._kernels.week.kinds import Follows
@@ -43,24 +31,17 @@ from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
-from omnireco.data.clock import Slots, in_quiet_hours, local_us, slots, slots_by_zone
-from omnireco.data.dataset import Dataset, dataset_of
-from omnireco.data.events import EventLog
+from omnireco.data.clock import local_us, slots_by_zone
+from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import instants_to_pandas
-from omnireco.data.holidays import hour_of_week
-from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.messages import NEVER
 from omnireco.data.parts import Ids
-from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.answering import Channel, Lent, fit_channel
-from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
+from omnireco.timing.activity import ActivityModel
 from omnireco.timing.answers.held_out import KNOTS, corrected
-from omnireco.timing.answers.kinds import hours_of_kinds
 from omnireco.timing.departures import (
     HIGHEST,
-    Sent,
-    by_person,
     departure_sd,
     known_kinds,
     mean_rate,
@@ -70,251 +51,26 @@ from omnireco.timing.departures import (
 )
 from omnireco.timing.explore import Exploration
 from omnireco.timing.machines import left_out
-from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on, warn_of_contradicted
+from omnireco.timing.responses import ANSWERED, BASIS
+from omnireco.timing.sending.asked import (
+    allowed_slots,
+    check_instants,
+    check_rows,
+    deviations_of,
+    distinct_ids,
+    hours_by_zone,
+    slots_asked,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SendTime", "SendTimeModel"]
 
-_LOG = logging.getLogger(__name__)
-_MESSAGES_TO_FIT_ON = 200_000
+__all__ = ["SendTimeModel"]
+
 _FEW_HOURS = 2
-_YEAR_9999 = 253_402_300_800_000_000.0
 _SLOPE_SD = 0.5  # before any message
 _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SendTime(Estimator):
-    """The response probability of a message, by person, channel and local hour of sending.
-
-    Parameters
-    ----------
-    activity : ActivityProfile
-        How profiles of activity are learned.
-    base_rate : float
-        Prior response rate on a channel without messages in the log, and the prior (of 20 messages)
-        on one where all or none had a response.
-    effect_decay : duration
-        Effect decay: time constant of a message, where the log has no responses to learn it from.
-    expiry : duration, optional
-        When an offer expires: attention and responses after it do not count. None: never.
-    answers : {"auto", "responses", "clicks", "purchases"}
-        What counts as a response. ``"auto"``: any that is no bot's, and clicks alone on channels most of whose
-        responses are bots'. ``"purchases"``: an event ``"purchase"`` within three days, credited to the last message.
-    seed : int
-        Of the sample of people whose messages delay and calibration are fitted on, when there are more than 200,000
-        messages a channel.
-
-    Raises
-    ------
-    ParameterError
-        When a parameter lies outside its range.
-
-    Examples
-    --------
-    >>> import omnireco as om
-    >>> world = om.simulate(n_users=80, n_items=20, days=90, seed=1)
-    >>> data = om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages),
-    ...                   audience=om.Audience.from_frame(world.users))
-    >>> model = SendTime().fit(data)
-    >>> model.channels.ids.tolist()
-    ['email', 'push']
-    >>> best = model.best(data, "2025-04-14", 1, channel="email", quiet_hours=("21:00", "08:00"))
-    >>> best.columns.tolist()
-    ['user_id', 'channel', 'send_at', 'send_at_local', 'probability']
-    >>> touches = om.data.Touches.of(data, best["user_id"], channel="email", at=best["send_at"])
-    >>> bool((model.probability(touches) == best["probability"]).all())
-    True
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ("events", "audience")
-    reads: ClassVar[tuple[str, ...]] = ("messages",)
-    verbs: ClassVar[tuple[str, ...]] = (
-        "probability",
-        "probability_interval",
-        "slot_probability",
-        "hour_probability",
-        "best",
-    )
-
-    activity: ActivityProfile = field(default_factory=ActivityProfile)
-    base_rate: float = 0.05
-    effect_decay: Any = "6h"
-    expiry: Any = None
-    answers: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_activity(self.activity, "activity")
-        check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
-        check_duration(self.effect_decay, "effect_decay")
-        if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
-            raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
-        check_choice(self.answers, "answers", ANSWERS)
-        check_integer(self.seed, "seed", low=0)
-
-    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
-        """Fit on events and messages.
-
-        Parameters
-        ----------
-        data : Dataset
-            With ``events`` for the profiles of activity, ``audience`` for time zones, and ``messages`` (what was sent
-            and what came back; there may be none of them). Without messages the probabilities rest on activity, the
-            ``base_rate`` and the ``effect_decay``.
-        threads : int, optional
-            By default every usable core; never changes a result.
-        progress : bool or callable(done, total)
-            A bar over activity and channels.
-
-        Returns
-        -------
-        SendTimeModel
-
-        Raises
-        ------
-        SchemaError
-            When the data has no events or no audience, or what ``answers`` names is not in it.
-
-        Warns
-        -----
-        DataWarning
-            When the propensities of a channel are not those of its messages.
-
-        Notes
-        -----
-        Per channel, with the probability ``1 - exp(-rate)``: (1) the effect decay of a message (an e-folding time),
-        from the response delays; (2) the population's response rate per hour at risk, unbiased by the sender's
-        schedule: a smooth curve on the circle that starts from the hours of activity and deviates as messages with and
-        without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
-        person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
-        slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
-        effect of the hour of sending; (6) a factor per person, shrunk to 1; (7) a monotone correction of what is
-        predicted for messages left out. The probabilities of a channel's messages add up to its responses.
-
-        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
-        Propensities weigh messages by their inverse within each hour of sending; those that contradict themselves (too
-        few messages drawn against the odds) are left out, with a ``DataWarning``. Somebody with over 5 % of a channel's
-        messages counts for everybody's hours as four people do at most. An hour of the day counts as tried
-        when five responses were expected of the messages sent in it; the excess of another hour over the usual rate is
-        shrunk by its uncertainty, and what exceeds the best hour tried has hardly any weight. Messages decay with a
-        half-life when that predicts the last quarter of the channel's responses better. Response times that are all
-        midnight are dates: they inform the rate, and no hour. Deterministic; the order of rows does not matter.
-
-        References
-        ----------
-        Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels); Friedman (1982),
-        Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
-        """
-        data = dataset_of(data, "SendTime.fit", self.needs)
-        data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
-        n_channels = 0 if data.messages is None else len(data.messages.channels)
-        with ticker(1 + n_channels, progress, label="send time") as tick:
-            profile = self.activity.fit(data, threads=threads)
-            tick()
-            return self._given(profile, data, threads, tick)
-
-    def _given(
-        self, profile: ActivityModel, data: Dataset, threads: int | None, tick: Callable[[], object]
-    ) -> SendTimeModel:
-        """Fit the channels of data whose activity is known already."""
-        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
-        messages = _no_messages() if data.messages is None else data.messages
-        match(audience.users, messages.users, ("the audience", "the message log"))
-        answered_at, n_machine = answers_by_kind(messages, events, self.answers)
-        rate = _weekly_rate(profile, events)
-        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-        fitted: dict[int, tuple[Channel, int, tuple[np.ndarray, np.ndarray]]] = {}
-        lent = None
-        for code in _by_answers(messages, answered_at):
-            rows = np.flatnonzero(messages.channel == code)
-            rows = rows[by_person(messages.user[rows])]
-            sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
-            basis = basis_of(sent, messages, rows, profile)
-            kind = None if messages.kind is None else messages.kind[rows]
-            name = str(messages.channels.ids[code])
-            warn_of_contradicted(messages, rows, name)
-            del rows  # as long as the messages
-            part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
-            of_kinds = _hours_of_kinds(part, sent, kind, messages)
-            part = part._replace(log_expected=np.empty(0))  # as long as the messages
-            fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
-            tick()
-        ordered = [fitted[code] for code in range(len(fitted))]
-        found, by_kind = [part for part, _, _ in ordered], [of_kinds for _, _, of_kinds in ordered]
-        n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
-        n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
-        model = SendTimeModel(
-            activity=profile,
-            rate=rate,
-            channels=messages.channels,
-            tau=np.array([part.tau for part in found]),
-            reading=np.array([part.reading for part in found]).reshape(-1, WEEK),
-            own=np.array([part.follows.own for part in found]),
-            follows=np.array([_wide(part.follows.follows, n_kinds) for part in found]).reshape(-1, n_segments, n_kinds),
-            kinds=np.array([_wide(part.kinds, n_kinds) for part in found], np.float32).reshape(*shape, n_kinds),
-            everybody=np.array([part.everybody for part in found]).reshape(-1, WEEK),
-            log_rate=np.array([part.log_rate for part in found]).reshape(-1, WEEK + 1),
-            log_rate_sd=np.array([part.log_rate_sd for part in found]).reshape(-1, WEEK + 1),
-            tried=np.array([part.tried for part in found], np.bool_).reshape(-1, WEEK),
-            curve_parameters=np.array([_parameters(part) for part in found]).reshape(-1, 3),
-            people=messages.users,
-            factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
-            factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
-            correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
-            message_kinds=_kinds_of(messages),
-            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(
-                len(found), len(_kinds_of(messages)), WEEK + 1
-            ),
-            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(
-                len(found), len(_kinds_of(messages)), WEEK + 1
-            ),
-            basis=np.array([what for _, what, _ in ordered], np.int8),
-            shared=np.array([part.shared for part in found]),
-            base_rate=self.base_rate,
-            default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
-            expiry=expiry,
-            n_messages=len(messages),
-            n_machine=n_machine,
-        )
-        _LOG.info("fit %r", model)
-        return model
-
-    def _fit_channel(
-        self,
-        name: str,
-        sent: Sent,
-        profile: ActivityModel,
-        rate: np.ndarray,
-        messages: MessageLog,
-        lent: Lent | None,
-        threads: int | None,
-    ) -> Channel:
-        """Fit one channel, everybody's hours on all messages of a sample of its people when there are many."""
-        small = sent
-        if sent.hour.size > _MESSAGES_TO_FIT_ON:
-            drawn = stream(self.seed, "send_time/messages", name).permutation(messages.n_users)
-            count = np.bincount(sent.person, minlength=messages.n_users)[drawn]
-            fits = np.cumsum(count) <= max(_MESSAGES_TO_FIT_ON, int(count[np.argmax(count > 0)]))
-            some = np.zeros(messages.n_users, np.bool_)
-            some[drawn[fits]] = True
-            small = sent.of(np.flatnonzero(some[sent.person]))
-        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-        with one_blas_thread():
-            return fit_channel(
-                sent,
-                small,
-                profile,
-                rate,
-                messages.n_users,
-                effect_decay=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
-                base_rate=self.base_rate,
-                expiry=expiry,
-                threads=threads,
-                lent=lent,
-            )
 
 
 @had_verbs(
@@ -511,8 +267,8 @@ class SendTimeModel:
         About 5 microseconds per person on one core, 10 where the model has up to 20,000 people and nothing is compiled.
         """
         self._check(audience, channel)
-        rows = _rows(rows, audience)
-        clock = _clock(audience, _instants(at_us, "at_us"))
+        rows = check_rows(rows, audience)
+        clock = hours_by_zone(audience, check_instants(at_us, "at_us"))
         zone, more = audience.zone[rows], self._of_kind(channel, kind)[0]
         found = self._chances(audience.users.ids[rows], channel, zone, clock, threads=threads)
         return _times(found, more[clock][zone]) if more.any() else found
@@ -568,7 +324,7 @@ class SendTimeModel:
         SchemaError
             When the touches are none.
         """
-        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.probability_interval")
+        found = self._within(touches, deviations_of(confidence), kind, "SendTimeModel.probability_interval")
         return found[1], found[2]
 
     @says_the_line("model.table(touches, confidence=0.9)")
@@ -610,7 +366,7 @@ class SendTimeModel:
         """
         import pandas as pd
 
-        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.table")
+        found = self._within(touches, deviations_of(confidence), kind, "SendTimeModel.table")
         return pd.DataFrame(
             {
                 "user_id": touches.users.ids[touches.user],
@@ -690,7 +446,7 @@ class SendTimeModel:
         if channel is not None and len(self.channels):
             check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
-        people, place = _distinct(user_ids)
+        people, place = distinct_ids(user_ids)
         found = np.mean([self._curves(people, name, kind)[:, :WEEK] for name in names], axis=0)
         return np.asarray(found.reshape(-1, WEEK)[place])
 
@@ -765,8 +521,8 @@ class SendTimeModel:
                 f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
                 f"consent_{plain(channel, 'email')}."
             )
-        at, own_days = slots_by_zone(_slots(start, days), audience.zones)
-        allowed = _allowed(audience, at, quiet_hours) & own_days
+        at, own_days = slots_by_zone(slots_asked(start, days), audience.zones)
+        allowed = allowed_slots(audience, at, quiet_hours) & own_days
         end = None if expires_at is None else check_instant(expires_at, "expires_at")
         if end is not None:
             allowed = allowed & (at < end)
@@ -778,7 +534,7 @@ class SendTimeModel:
         may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
         rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
-        ids, zone, clock = audience.users.ids[rows], audience.zone[rows], _clock(audience, at)
+        ids, zone, clock = audience.users.ids[rows], audience.zone[rows], hours_by_zone(audience, at)
         left = None if end is None else np.maximum(-((at - end) // HOUR_US), 0)
         if explore is not None:
             check_kind(explore, Exploration, "best: explore", "om.timing.Exploration()")
@@ -989,151 +745,3 @@ def _of(code: np.ndarray, values: np.ndarray, unknown: float) -> np.ndarray:
 def _times(chance: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
     """Return probabilities whose rates are multiplied."""
     return np.asarray(np.minimum(-np.expm1(np.log1p(-chance) * np.exp(log_scale)), HIGHEST))
-
-
-def _kinds_of(messages: MessageLog) -> Vocabulary:
-    """Return the kinds of messages that a log knows."""
-    return Vocabulary(np.empty(0, object)) if messages.kinds is None else messages.kinds
-
-
-def _by_answers(messages: MessageLog, answered_at: np.ndarray) -> list[int]:
-    """Return the codes of the channels, first that with the most responses: it lends to the others."""
-    answers = np.bincount(messages.channel[answered_at != NEVER], minlength=len(messages.channels))
-    return [int(code) for code in np.lexsort([messages.channels.ids.astype(str), -answers])]
-
-
-def _hours_of_kinds(
-    part: Channel, sent: Sent, kind: np.ndarray | None, messages: MessageLog
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much each kind of message departs from its channel, (n_message_kinds, 169), and how well known."""
-    n_kinds = len(_kinds_of(messages))
-    if kind is None or not n_kinds:
-        return np.zeros((0, WEEK + 1)), np.zeros((0, WEEK + 1))
-    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, np.exp(part.log_expected), sent.weight)
-
-
-def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:
-    """Return a table of kinds, (n, k), with kinds that nobody is of, (n, n_kinds)."""
-    return table if table.shape[1] == n_kinds else np.pad(table, ((0, 0), (0, n_kinds - table.shape[1])))
-
-
-def _parameters(part: Channel) -> tuple[float, float, float]:
-    """Return the numbers of a channel's curve that predictions need; its level is in the log rates."""
-    return part.curve.slope, part.curve.slope_sd, part.curve.lift
-
-
-def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
-    """Return sessions a week per person, shrunk to the mean with the weight of one week (Gamma-Poisson)."""
-    weeks = max((log.end_us - log.start_us) / WEEK_US, 1e-9)
-    mean = float(profile.history.sum()) / max(1, len(profile)) / weeks
-    if mean == 0:  # every session was caused by a message, or has no clock: all are as active as each other
-        return np.ones(len(profile))
-    return np.asarray((mean + profile.history) / (1.0 + weeks))
-
-
-def _no_messages() -> MessageLog:
-    """Return a log of nothing."""
-    nobody, none = Vocabulary(np.empty(0, np.int64)), np.empty(0, np.int32)
-    never = np.empty(0, np.int64)
-    channels = Vocabulary(np.empty(0, object))
-    return MessageLog(nobody, channels, nobody, nobody, none, none, none, none, never, never, None, 0)
-
-
-def _slots(start: Any, days: int | None) -> Slots:
-    """Return the slots that are given, or every hour of some days."""
-    if not isinstance(start, Slots):
-        if days is None:
-            raise ParameterError("best: how many days? Write best(data, '2025-06-01', 7, channel='email').")
-        return slots(start, days=days)
-    if days is not None:
-        raise ParameterError(
-            "best: days is a part of the slots. Write best(data, om.slots('2025-06-01', days=7), ...)."
-        )
-    return start
-
-
-def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
-    """Return the local hour of slots in each zone, (n_zones + 1, n_slots); the last row, 168, is an unknown zone."""
-    zones = np.arange(len(audience.zones), dtype=np.int32)
-    hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones, audience.holidays)
-    return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
-
-
-def _instants(value: Any, name: str) -> np.ndarray:
-    """Return instants as UTC microseconds."""
-    at = check_array(value, name)
-    if at.dtype.kind == "M":
-        at = at.astype("datetime64[us]").astype(np.int64)
-    if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
-        raise SchemaError(
-            f"{name} must be UTC microseconds, int64 of shape (n,), of years up to 9999. Got {at.dtype} {at.shape}: "
-            "write om.slots('2025-03-03', days=7).at."
-        )
-    return at.astype(np.int64)
-
-
-def _rows(value: Any, audience: Audience) -> np.ndarray:
-    """Return rows of an audience."""
-    rows = check_array(value, "rows")
-    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
-        raise SchemaError(
-            f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
-            "write audience.users.codes(user_ids)."
-        )
-    if ((rows < 0) | (rows >= audience.n_users)).any():
-        bad = int(((rows < 0) | (rows >= audience.n_users)).sum())
-        raise SchemaError(
-            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do "
-            "not: write audience.users.codes(user_ids)."
-        )
-    return rows.astype(np.int64)
-
-
-def _deviations(confidence: float) -> float:
-    """Return the standard deviations on each side of an interval, to two digits as in tables: 1.96 for 95 %."""
-    from scipy.special import ndtri
-
-    inside = check_number(confidence, "confidence", above=0.0, high=1.0)
-    if inside == 1.0:
-        raise ParameterError("confidence must lie below 1. Write confidence=0.95.")
-    return round(float(ndtri(0.5 + 0.5 * inside)), 2)
-
-
-def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct ids and the place of each row among them."""
-    vocabulary = Vocabulary.from_ids(ids, "user_ids")
-    return vocabulary.ids, vocabulary.codes(ids)
-
-
-def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:
-    """Return which slots are allowed in each zone, bool (n_zones + 1, n_slots); the last row is an unknown zone."""
-    n_zones = len(audience.zones)
-    allowed = np.ones((n_zones + 1, at.size), np.bool_)
-    if quiet_hours is None:
-        return allowed
-    zone = np.arange(n_zones, dtype=np.int32)[:, None]
-    if isinstance(quiet_hours, np.ndarray):
-        if quiet_hours.shape != (WEEK,) or quiet_hours.dtype != np.bool_:
-            raise ParameterError(
-                f"quiet_hours as a mask must be bool of shape (168,). Got {quiet_hours.dtype} {quiet_hours.shape}."
-            )
-        allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones, audience.holidays)]
-    else:
-        start, end = _quiet_times(quiet_hours)
-        allowed[:n_zones] = ~in_quiet_hours(local_us(at[None, :], zone, audience.zones), start, end)
-    allowed[n_zones] = False
-    return allowed
-
-
-def _quiet_times(quiet_hours: Any) -> tuple[int, int]:
-    """Return two local times as microseconds after midnight."""
-    pair = tuple(quiet_hours) if isinstance(quiet_hours, (list, tuple)) else ()
-    if len(pair) != 2:
-        raise ParameterError(
-            "quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
-            f"{shown(quiet_hours)}."
-        )
-    start, end = check_time_of_day(pair[0], "quiet_hours: start"), check_time_of_day(pair[1], "quiet_hours: end")
-    if start == end:
-        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(pair[0])} twice.")
-    return start, end
