@@ -56,5 +56,3 @@ def test_the_page_has_whole_runs_and_small_ones_where_there_are_no_others(bench,
     only = page_of(bench, monkeypatch, page, "latency")
     assert "small latency" in only
     assert "whole topk" not in only
-
-

@@ -198,3 +198,21 @@ def test_only_a_site_of_several_versions_asks_for_their_list(version, monkeypatc
     made = _hooks().on_config({"extra": {}})
     assert made["copyright"].startswith(f"omnireco {om.__version__}")
     assert ("version" in made["extra"]) == bool(version)
+
+
+def test_a_printed_sentence_is_broken_between_words_and_nothing_else_of_a_page_changes():
+    hooks = _hooks()
+    sentence = "Not proven: " + "collect more, or test a part; " * 8
+    table = "   rank  score\n0     1   0.33\n\n1     2   0.30"
+    formula = "a" * 99 + " formula = b"
+    code = f"```python\nprint(verdict)\n```\n\n```text\n{sentence}\n{table}\n```\n\n"
+    page = f"{code}In words:\n\n```text\n{formula}\n```\n"
+    shown = hooks.on_page_markdown(page)
+    lines = shown.split("```text\n")[1].splitlines()
+    assert max(map(len, lines)) <= 100
+    assert " ".join(line.strip() for line in lines if line.strip()).startswith(sentence.strip())
+    assert table in shown
+    assert formula in shown  # no output of a block of code
+    for printed in (ROOT / "docs").rglob("*.md"):  # what is broken is prose: no table of any page is so wide
+        for block in hooks._OUTPUT.findall(printed.read_text("utf-8")):
+            assert not [line for line in block.splitlines() if len(line) > 100 and re.search(r"\S   +\S", line[20:])]
