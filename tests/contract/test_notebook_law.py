@@ -81,11 +81,9 @@ def test_every_value_in_every_state(name):
 
 def test_the_end_of_a_log_has_no_fractions_of_a_second():
     """Everything is known until just after the last event, a microsecond later."""
-    log = om.EventLog.from_frame(
-        pd.DataFrame(
-            {"user_id": [1], "item_id": "tea", "channel": "web", "event": "view", "timestamp": "2025-05-01 09:00:30Z"}
-        )
-    )
+    at = pd.to_datetime(["2025-05-01 09:00:30"], utc=True)
+    rows = {"user_id": [1], "item_id": "tea", "channel": "web", "event": "view", "timestamp": at}
+    log = om.EventLog.from_frame(pd.DataFrame(rows))
     for value in (log, om.Dataset(log)):
         assert wrongs(value._repr_html_()) == []
     assert "known until 2025-05-01T09:00:30+00:00" in repr(om.Dataset(log))

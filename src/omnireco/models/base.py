@@ -237,7 +237,7 @@ class Model(ABC):
                 scores[warm] = self._score_past(past[warm], codes)
         return scores
 
-    @says_the_line("model.similar_items(['tea'], k=10)")
+    @says_the_line("model.similar_items(model.items.ids[:3], k=10)")
     def similar_items(
         self, items: Any, *, k: int, eligible: Any = None, exclude: Any = None, threads: int | None = None
     ) -> Recommendations:

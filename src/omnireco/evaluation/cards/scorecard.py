@@ -213,7 +213,7 @@ def scorecard(
     check_integer(k, "k", low=1)
     how = _settings(whole, completes, window, priced, stock_outs)
     found = measured(whole, how)
-    before, untold = None, ()
+    before, untold = None, tuple[str, ...]()
     if compare is not None:
         check_kind(compare, Dataset, "compare", "compare=data.before('2025-06-01')")
         if compare.end_us >= whole.end_us:
