@@ -21,7 +21,8 @@ FRAMES = ("events", "messages", "users", "links", "counts")
 def segment(n):
     return {"type": "track", "event": "Product Viewed", "messageId": f"m{n}", "anonymousId": f"a{n % 4}",
             "userId": f"u{n % 3}", "channel": "browser", "timestamp": f"2025-05-01T12:00:{n % 60:02d}Z",
-            "context": {"sessionId": "s"}, "properties": {"product_id": "tea", "price": 4.5, "quantity": 2}}  # fmt: skip
+            "context": {"sessionId": "s"},
+            "properties": {"product_id": "tea", "price": 4.5, "quantity": 2}}  # fmt: skip
 
 
 def ga4(n):
@@ -45,20 +46,22 @@ def ga4_of_bigquery(n):
 def braze(n):
     what = ("Send", "Send", "Open", "Click")[n % 4]
     return {"event_type": f"users.messages.email.{what}", "id": f"e{n}", "user_id": f"b{n % 4}",
-            "external_user_id": f"u{n % 3}", "time": NOON + 900 * n, "timezone": ("Europe/Berlin", "Asia/Tokyo")[n % 5 == 0],
+            "external_user_id": f"u{n % 3}", "time": NOON + 900 * n,
+            "timezone": ("Europe/Berlin", "Asia/Tokyo")[n % 5 == 0],
             "dispatch_id": f"d{n % 3}", "message_variation_id": "v1", "machine_open": None,
             "user_agent": "Mozilla/5.0"}  # fmt: skip
 
 
 def klaviyo(n):
-    """Pages; the metric of some events is named by a later page only."""
-    page = []
-    for at in range(n % 4):
-        page.append({"type": "event", "id": f"e{n}-{at}",
-            "attributes": {"timestamp": NOON + n, "datetime": f"2025-05-01T12:00:{n % 60:02d}+00:00", "uuid": f"x{n}-{at}",
-                           "event_properties": {"ProductID": "tea", "$value": 4.5, "Campaign Name": "May"}},
-            "relationships": {"profile": {"data": {"type": "profile", "id": f"p{at}"}},
-                              "metric": {"data": {"type": "metric", "id": f"M{(n + at) % 4}"}}}})  # fmt: skip
+    """Return a page; the metric of some events is named by a later page only."""
+    page = [
+        {"type": "event", "id": f"e{n}-{at}",
+         "attributes": {"timestamp": NOON + n, "datetime": f"2025-05-01T12:00:{n % 60:02d}+00:00", "uuid": f"x{n}{at}",
+                        "event_properties": {"ProductID": "tea", "$value": 4.5, "Campaign Name": "May"}},
+         "relationships": {"profile": {"data": {"type": "profile", "id": f"p{at}"}},
+                           "metric": {"data": {"type": "metric", "id": f"M{(n + at) % 4}"}}}}
+        for at in range(n % 4)
+    ]  # fmt: skip
     titles = ("Viewed Product", "Added to Cart", "Received Email", "Placed Order")
     about = {"external_id": "ann", "email": "ann@shop.org", "location": {"timezone": "Asia/Tokyo"}}
     return {"data": page, "included": [
@@ -72,8 +75,8 @@ def opentelemetry(n):
         return {"key": key, "value": {kind: value}}
 
     logs = [{"timeUnixNano": str((NOON + n) * 10**9 + 1234), "eventName": "view", "body": {"stringValue": "x"},
-             "attributes": [attribute("user.id", f"u{n % 3}"), attribute("item.id", "tea"), attribute("session.id", "s"),
-                            attribute("value", 4.5, "doubleValue"), attribute("ok", True, "boolValue"),
+             "attributes": [attribute("user.id", f"u{n % 3}"), attribute("item.id", "tea"),
+                            attribute("session.id", "s"), attribute("value", 4.5, "doubleValue"), attribute("ok", True, "boolValue"),
                             attribute("count", "3", "intValue")]} for _ in range(n % 4)]  # fmt: skip
     shared = {"attributes": [attribute("channel", "web"), attribute("user.id", "nobody")]}
     return {"resourceLogs": [{"resource": shared, "scopeLogs": [{"logRecords": logs}, {"logRecords": logs[:1]}]},
@@ -99,9 +102,10 @@ ODD = [None, "", "  ", "null", 0, -1, 7, 1e21, 4.5, -0.0, True, "1.23457E+12", [
        "Etc/Unknown", " tea ", "\u00a0tea", "tea\u2003", "Zoë", "0", "00", "-1", "12,50", "EUR 3.00", "purchase",
        "Unsubscribed", [[["tea"]]], "[]", '{"id": "u9"}', [None], [{}], "da39a3ee5e6b4b0d3255bfef95601890afd80709",
        "(not set)", "4.50", "\U0001f375", "a\u0000b", "9774d56d682e549c"]  # fmt: skip
-RAW = ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "Inf", "-NaN", "-0", "1.0", "1746100800.5", "0.1e-400", "01", "tru",
-       "5e-324", "123456789012345678901234567890", "9" * 5000, "[" * 450 + "]" * 450, "[" * 100_000 + "]" * 100_000,
-       '{"a":' * 300 + "1" + "}" * 300, '"\\udc00"', '"\\ud83c\\udf75"', '"\\u0074ea"', "1 2", "'x'", '"a\tb"', ""]  # fmt: skip
+RAW = ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "Inf", "-NaN", "-0", "1.0", "1746100800.5", "0.1e-400", "01",
+       "tru", "5e-324", "123456789012345678901234567890", "9" * 5000, "[" * 450 + "]" * 450, "[" * 100_000 + "]" * 100_000,
+       '{"a":' * 300 + "1" + "}" * 300, '"\\udc00"', '"\\ud83c\\udf75"', '"\\u0074ea"', "1 2", "'x'",
+       '"a\tb"', ""]  # fmt: skip
 LINES = ["", "   ", "\t", "\r", "\x1e", "\ufeff", "[]", "{}", "5", "null", '"x"', "[1]", "<html>", "{", "}", "\0"]
 OTHERS = [
     {"type": "identify", "userId": "u1", "timestamp": "2025-05-01T12:00:00Z", "traits": {"consent_email": True}},

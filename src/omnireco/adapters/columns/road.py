@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco.adapters.columns.blocks import Doubtful, Piece, pieces
-from omnireco.adapters.columns.fields import Rows, coded, mask_of, schema_of, spelled
+from omnireco.adapters.columns.fields import Rows, coded, mask_of, parents, schema_of, spelled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
 from omnireco.adapters.quick import Known
@@ -21,7 +21,20 @@ from omnireco.data.frames.zone_names import one_name
 if TYPE_CHECKING:
     from omnireco.adapters.records import Collector
 
-__all__ = ["Chunk", "Columns", "Element", "Found", "events_of", "first_known", "lines_of", "links_of", "one_line", "records_left", "several_lines", "zones_of"]
+__all__ = [
+    "Chunk",
+    "Columns",
+    "Element",
+    "Found",
+    "events_of",
+    "first_known",
+    "lines_of",
+    "links_of",
+    "one_line",
+    "records_left",
+    "several_lines",
+    "zones_of",
+]
 
 _SAMPLE = 100
 
@@ -85,7 +98,9 @@ def events_of(
     columns = {**texts, "timestamp": at, "event_id": unique}
     if row is not None:
         columns = {name: _taken(part, row) for name, part in columns.items()}
-    return Chunk(np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare})
+    return Chunk(
+        np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare}
+    )
 
 
 def _taken(part: Any, row: np.ndarray) -> Any:
@@ -106,8 +121,9 @@ def several_lines(elements: Rows, item: Any, worth: np.ndarray) -> Lines:
     """Return a line of each element of a list, in the order of the rows; a row without any has one about no item."""
     import pyarrow as pa
 
-    without = np.setdiff1d(np.arange(elements.odd.size), elements.parent)
-    row = np.concatenate([elements.parent, without])
+    own = parents(elements)
+    without = np.setdiff1d(np.arange(elements.odd.size), own)
+    row = np.concatenate([own, without])
     if not without.size:
         return row, item, worth, np.zeros(row.size, np.bool_)
     order = np.argsort(row, kind="stable")
@@ -186,7 +202,8 @@ def _left(piece: Piece, name: str, wanted: Wanted, out: Collector, columns: Colu
     code, texts = found.names
     titles = np.array([*texts, None], object)[code]
     starts, ends = (np.searchsorted(line_of, np.arange(len(piece)), side) for side in ("left", "right"))
-    at, there, parts = 0, -1, None
+    at, there = 0, -1
+    parts: list[Any] = []
     for line, element in [*stops, (len(piece), -1)]:
         until = element if element >= 0 else len(rows) if line == len(piece) else int(starts[line])
         if until > at:
@@ -212,8 +229,7 @@ def _elements(lines: Rows, path: str) -> tuple[Rows, np.ndarray]:
     for step in path.split("/"):
         rows.mark(~rows.given(step.removesuffix("[]")))
         rows = rows.within(step)
-    row = np.zeros(0, np.int64) if rows.parent is None else rows.parent
-    return Rows(rows.array, np.zeros(len(rows), np.bool_)), row
+    return Rows(rows.array, np.zeros(len(rows), np.bool_)), parents(rows)
 
 
 def _keep(out: Collector, found: Found, record: np.ndarray) -> None:
