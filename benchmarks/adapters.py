@@ -3,8 +3,8 @@
     python benchmarks/adapters.py [--records 1000000] [--only READER...] [--repeats 3] [--quick]
 
 Each reader reads a file of JSON lines (CSV for REES46) as its tool writes it, to the frames of ``Adapted``.
-The peer is ``json.loads`` line by line; the floor is what pyarrow takes to parse the file. CPU seconds, medians of rounds in
-which each runs once. Writes results/adapters.json.
+The peer is ``json.loads`` line by line; the floor is what pyarrow takes to parse the file. CPU seconds, medians
+of rounds in which each runs once. Writes results/adapters.json.
 """
 
 from __future__ import annotations
