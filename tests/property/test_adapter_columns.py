@@ -262,7 +262,8 @@ CELLS = ["", "7", "u1", "2021-05-01 08:00:00", "2021-05-01 08:00:00.5", "2021-05
 @given(draw=st.data())
 def test_csv_as_columns_is_csv_of_pandas(draw, tmp_path_factory):
     names = ["id", "client_id", "user_id", "channel", "message_type", "campaign_id", "sent_at", "opened_first_time_at",
-             "clicked_first_time_at", "unsubscribed_at", "complained_at", "purchased_at", "is_opened", "another"]  # fmt: skip
+             "clicked_first_time_at", "unsubscribed_at", "complained_at", "purchased_at", "is_opened",
+             "another"]  # fmt: skip
     usual = ["1", "7", "", "email", "bulk", "3", "2021-05-01 08:00:00", "2021-05-01 09:00:00", "", "", "", "", "t", ""]
     rows = [[str(n), *usual[1:]] for n in range(draw.draw(st.sampled_from([1, 30])))]
     for _ in range(draw.draw(st.integers(0, 12))):

@@ -87,7 +87,7 @@ def is_large(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             return size >= (_LARGE // _PACKED if file.read(2) == b"\x1f\x8b" else _LARGE)
-    except OSError:
+    except (OSError, ValueError):  # the rules say what is wrong with it
         return False
 
 
