@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco.adapters.quick import Known
-from omnireco.adapters.values import as_number, as_person, instants
+from omnireco.adapters.values import Known, as_number, as_person, instants
 
 if TYPE_CHECKING:
     import pyarrow as pa

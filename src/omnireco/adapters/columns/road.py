@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from omnireco.adapters.columns.blocks import Doubtful, Piece, pieces
 from omnireco.adapters.columns.fields import Rows, coded, mask_of, parents, schema_of, spelled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
-from omnireco.adapters.quick import Known
+from omnireco.adapters.values import Known
 from omnireco.data.frames.zone_names import one_name
-
-if TYPE_CHECKING:
-    from omnireco.adapters.records import Collector
 
 __all__ = [
     "Chunk",
@@ -152,7 +149,7 @@ def zones_of(rows: Rows, column: Any, user: Any, at: np.ndarray) -> Chunk:
     return Chunk(np.arange(len(rows)), {"user_id": user, "timezone": column, "at": at}).rows(given & good)
 
 
-def records_left(path: Path, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+def records_left(path: Path, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
     begun = False
     for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, columns.fields)):
@@ -186,7 +183,7 @@ def _schema(block: bytes, n: int, fields: Mapping[str, str]) -> Any:
     return schema_of(fields, sample)
 
 
-def _left(piece: Piece, name: str, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+def _left(piece: Piece, name: str, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of some lines, and yield the others: whole lines, or elements of the lists in them."""
     lines = Rows(piece.table.to_struct_array().combine_chunks(), np.zeros(len(piece.parsed), np.bool_))
     rows, row = (lines, np.arange(len(lines))) if columns.elements is None else _elements(lines, columns.elements)
@@ -232,7 +229,7 @@ def _elements(lines: Rows, path: str) -> tuple[Rows, np.ndarray]:
     return Rows(rows.array, np.zeros(len(rows), np.bool_)), parents(rows)
 
 
-def _keep(out: Collector, found: Found, record: np.ndarray) -> None:
+def _keep(out: Any, found: Found, record: np.ndarray) -> None:
     """Add the chunks of ordinary rows, whose rows now have the numbers of their records."""
     places = (
         (out.event_chunks, [found.events]),
