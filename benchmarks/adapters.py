@@ -3,8 +3,8 @@
     python benchmarks/adapters.py [--records 1000000] [--only READER...] [--repeats 3] [--quick]
 
 Each reader reads a file of JSON lines (CSV for REES46) as its tool writes it, to the frames of ``Adapted``.
-The peer is ``json.loads`` line by line, which no reader of JSON avoids. CPU seconds, medians of rounds in
-which each runs once. Writes results/adapters.json.
+The peer is ``json.loads`` line by line; the floor is what pyarrow takes to parse the file. CPU seconds, medians
+of rounds in which each runs once. Writes results/adapters.json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from time import process_time
 from typing import Any
 
 import numpy as np
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
 from _common import header, headline
 from _common import options as options_of
 from _common import write as write_result
@@ -253,6 +255,14 @@ def parsed(path: Path) -> None:
                 json.loads(line)
 
 
+def floor(path: Path) -> None:
+    """The floor: pyarrow's own parsers on one thread, all fields, types as they guess."""
+    if path.stem == "rees46_messages":
+        pa_csv.read_csv(path, read_options=pa_csv.ReadOptions(use_threads=False))
+    else:
+        pa_json.read_json(path, read_options=pa_json.ReadOptions(use_threads=False, block_size=8 << 20))
+
+
 def seconds(work: Callable[[Path], Any], path: Path) -> float:
     began = process_time()
     work(path)
@@ -269,21 +279,28 @@ def main() -> None:
     if options.quick:
         options.records, options.repeats = 20_000, 1
     print(f"{options.records:,} records; CPU seconds, medians of {options.repeats}")
-    print(f"{'reader':18}{'seconds':>9}{'per 1 M':>9}{'json.loads':>12}{'ratio':>8}{'used':>8}")
+    print(
+        f"{'reader':18}{'seconds':>9}{'per 1 M':>9}{'json.loads':>12}{'ratio':>8}{'pyarrow':>9}{'ratio':>8}{'used':>8}"
+    )
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only or READERS:
             reader = READERS[name][1]
             reader(write(name, 3000, Path(folder)))  # loads what it needs
             path = write(name, options.records, Path(folder))
-            rounds = [(seconds(reader, path), seconds(parsed, path)) for _ in range(options.repeats)]
-            own, peer = (float(np.median(column)) for column in zip(*rounds, strict=True))
-            ratio = float(np.median([a / b for a, b in rounds]))
+            rounds = [
+                (seconds(reader, path), seconds(parsed, path), seconds(floor, path)) for _ in range(options.repeats)
+            ]
+            own, peer, arrow = (float(np.median(column)) for column in zip(*rounds, strict=True))
+            ratio = float(np.median([a / b for a, b, _ in rounds]))
             read = reader(path)
             used = 1 - read.unused["records"].sum() / read.n_records
-            found[name] = {"seconds": own, "parsing": peer, "ratio": ratio, "records": read.n_records}
+            found[name] = {"seconds": own, "parsing": peer, "ratio": ratio, "pyarrow": arrow, "records": read.n_records}
             million = own * 1e6 / read.n_records
-            print(f"{name:18}{own:9.2f}{million:9.2f}{peer:12.2f}{ratio:8.2f}{used:8.0%}", flush=True)
+            print(
+                f"{name:18}{own:9.2f}{million:9.2f}{peer:12.2f}{ratio:8.2f}{arrow:9.2f}{own / arrow:8.2f}{used:8.0%}",
+                flush=True,
+            )
             path.unlink()
             what = f"{read.n_records:,} records of {name}"
             headline(what, own, "CPU s", beside="json.loads" if name != "rees46_messages" else "csv", theirs=peer)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from omnireco.adapters.people import ZONE, Fact, withdrawn_channel
-from omnireco.adapters.values import as_person
+from omnireco.adapters.records import Collector
+from omnireco.adapters.values import Known, as_person
 from omnireco.data.frames.suspicion import is_return
 from omnireco.data.frames.zone_names import one_name
-
-if TYPE_CHECKING:
-    from omnireco.adapters.records import Collector
 
 __all__ = [
     "Known",
@@ -33,19 +31,6 @@ _LARGE = 2**53
 
 class Odd(Exception):
     """A value is not of its usual type: the rules read its record."""
-
-
-class Known(dict[Any, Any]):
-    """Answers of a rule, each asked once: a log has few names, and each person many records."""
-
-    def __init__(self, rule: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self.rule = rule
-
-    def __missing__(self, value: Any) -> Any:
-        """Ask the rule."""
-        found = self[value] = self.rule(value)
-        return found
 
 
 def persons() -> Known:

@@ -156,7 +156,7 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     ``consent_<channel>``, in any spelling, from ``consent_<channel>_at`` or else the call on; traits such as
     ``unsubscribed`` and ``email_opt_out`` withdraw them, and so does every event that is called an unsubscription, an
     opt-out or a spam complaint. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an
-    order and is ignored. One pass of Python over the records.
+    order and is ignored. Usual calls of a large file are read as columns, all others by one pass of Python.
     """
     check_kind(channel, str, "channel", "channel='web'")
     named = EVENTS | {

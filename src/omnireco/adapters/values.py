@@ -6,7 +6,7 @@ import datetime as dt
 import decimal
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from omnireco.data.frames.placeholders import is_placeholder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_id", "as_number", "as_person", "filled", "instants", "time_fault"]
+__all__ = ["Known", "as_id", "as_number", "as_person", "filled", "instants", "time_fault"]
 
 _ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
@@ -46,6 +46,19 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\d+|\d{1,3}(?:(?P<sep>[., '])\d{3})(?:(?P=sep)\d{3})*")
+
+
+class Known(dict[Any, Any]):
+    """Answers of a rule, each asked once: a log has few names, and each person many records."""
+
+    def __init__(self, rule: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def __missing__(self, value: Any) -> Any:
+        """Ask the rule."""
+        found = self[value] = self.rule(value)
+        return found
 
 
 def filled(*values: Any) -> Any:

@@ -87,7 +87,7 @@ def is_large(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             return size >= (_LARGE // _PACKED if file.read(2) == b"\x1f\x8b" else _LARGE)
-    except OSError:
+    except (OSError, ValueError):  # the rules say what is wrong with it
         return False
 
 
@@ -220,7 +220,9 @@ def _objects(lines: _Lines) -> np.ndarray:
 def _infinite(data: np.ndarray) -> list[int]:
     """Return where there stands ``Inf`` or ``-NaN``: numbers for pyarrow, though not for Python."""
     capital = np.flatnonzero(data[:-4] == ord("I"))
-    capital = capital[(data[capital + 1] == ord("n")) & (data[capital + 2] == ord("f")) & (data[capital + 3] != ord("i"))]
+    capital = capital[
+        (data[capital + 1] == ord("n")) & (data[capital + 2] == ord("f")) & (data[capital + 3] != ord("i"))
+    ]
     negative = np.flatnonzero(data[1:-4] == ord("N")) + 1
     negative = negative[(data[negative - 1] == ord("-")) & (data[negative + 1] == ord("a"))]
     return [*capital.tolist(), *negative.tolist()]

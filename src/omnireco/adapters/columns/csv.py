@@ -16,7 +16,8 @@ __all__ = ["read_texts"]
 _BLOCK = 8 << 20
 _PACKED = frozenset([".gz", ".bz2", ".zip", ".xz", ".zst", ".tar"])
 # What pandas documents as missing in a file ("na_values").
-_MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"] + [
+_MISSING = [
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 ]
 
@@ -73,6 +74,6 @@ def _frame(table: Any) -> pd.DataFrame:
     import pandas as pd
 
     kind = pd.Series(["a"]).dtype
-    if kind == object:
+    if not isinstance(kind, pd.StringDtype):
         return pd.DataFrame(table.to_pandas())
     return pd.DataFrame({name: pd.array(table[name], dtype=kind) for name in table.column_names})

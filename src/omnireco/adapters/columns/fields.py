@@ -12,13 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco.adapters.quick import Known
-from omnireco.adapters.values import as_number, as_person, instants
+from omnireco.adapters.values import Known, as_number, as_person, instants
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ABSENT", "ID", "LISTED", "NUMBER", "PART", "TEXT", "TIME", "TRUTH", "Rows", "coded", "ids_of", "instants_of", "joined", "mask_of", "places", "schema_of", "spelled", "texts_of"]
+__all__ = [
+    "ABSENT",
+    "ID",
+    "LISTED",
+    "NUMBER",
+    "PART",
+    "TEXT",
+    "TIME",
+    "TRUTH",
+    "Rows",
+    "coded",
+    "ids_of",
+    "instants_of",
+    "joined",
+    "mask_of",
+    "parents",
+    "places",
+    "schema_of",
+    "spelled",
+    "texts_of",
+]
 
 TEXT, ID, NUMBER, TIME = "text", "id", "number", "time"
 ABSENT = "absent"  # a field that only the rules read: the row of one that is filled is odd
@@ -156,19 +175,15 @@ class Rows:
 
     def where(self, path: str, text: str) -> Rows:
         """Return the first element of each row of which a field is a text; the others are not looked at."""
-        if self.parent is None:
-            raise ValueError("where() is of the elements of lists")
         at = np.flatnonzero(self.equal(path, text))
-        parent = self.parent[at]
+        parent = parents(self)[at]
         first = np.concatenate([[True], parent[1:] != parent[:-1]]) if at.size else np.zeros(0, np.bool_)
         return Rows(self.array.take(at[first]), self.odd, parent[first])
 
     def first(self, values: pa.Array) -> pa.Array:
         """Return the first filled of some values of elements for each row that holds them."""
-        if self.parent is None:
-            raise ValueError("first() is of the elements of lists")
         at = np.flatnonzero(mask_of(values.is_valid()))
-        parent = self.parent[at]
+        parent = parents(self)[at]
         first = np.concatenate([[True], parent[1:] != parent[:-1]]) if at.size else np.zeros(0, np.bool_)
         place = np.full(self.odd.size, -1, np.int64)
         place[parent[first]] = at[first]
@@ -251,12 +266,17 @@ class Rows:
 
     def last(self, path: str, text: str) -> np.ndarray:
         """Return the position of the last element of each row of which a field is a text, -1 where there is none."""
-        if self.parent is None:
-            raise ValueError("last() is of the elements of lists")
         at = np.flatnonzero(self.equal(path, text))
         place = np.full(self.odd.size, -1, np.int64)
-        place[self.parent[at]] = at  # of several the last is written last
+        place[parents(self)[at]] = at  # of several the last is written last
         return place
+
+
+def parents(elements: Rows) -> np.ndarray:
+    """Return the row of each element of lists."""
+    if elements.parent is None:
+        raise ValueError("these rows are no elements of lists")
+    return elements.parent
 
 
 def _micro(column: pa.Array, naive: bool) -> np.ndarray:

@@ -7,21 +7,31 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from omnireco.adapters.columns.blocks import Doubtful, Piece, pieces
-from omnireco.adapters.columns.fields import Rows, coded, mask_of, schema_of, spelled
+from omnireco.adapters.columns.fields import Rows, coded, mask_of, parents, schema_of, spelled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
-from omnireco.adapters.quick import Known
+from omnireco.adapters.values import Known
 from omnireco.data.frames.zone_names import one_name
 
-if TYPE_CHECKING:
-    from omnireco.adapters.records import Collector
-
-__all__ = ["Chunk", "Columns", "Element", "Found", "events_of", "first_known", "lines_of", "links_of", "one_line", "records_left", "several_lines", "zones_of"]
+__all__ = [
+    "Chunk",
+    "Columns",
+    "Element",
+    "Found",
+    "events_of",
+    "first_known",
+    "lines_of",
+    "links_of",
+    "one_line",
+    "records_left",
+    "several_lines",
+    "zones_of",
+]
 
 _SAMPLE = 100
 
@@ -85,7 +95,9 @@ def events_of(
     columns = {**texts, "timestamp": at, "event_id": unique}
     if row is not None:
         columns = {name: _taken(part, row) for name, part in columns.items()}
-    return Chunk(np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare})
+    return Chunk(
+        np.arange(len(rows)) if row is None else row, {**columns, "item_id": item, "value": value, "bare": bare}
+    )
 
 
 def _taken(part: Any, row: np.ndarray) -> Any:
@@ -106,8 +118,9 @@ def several_lines(elements: Rows, item: Any, worth: np.ndarray) -> Lines:
     """Return a line of each element of a list, in the order of the rows; a row without any has one about no item."""
     import pyarrow as pa
 
-    without = np.setdiff1d(np.arange(elements.odd.size), elements.parent)
-    row = np.concatenate([elements.parent, without])
+    own = parents(elements)
+    without = np.setdiff1d(np.arange(elements.odd.size), own)
+    row = np.concatenate([own, without])
     if not without.size:
         return row, item, worth, np.zeros(row.size, np.bool_)
     order = np.argsort(row, kind="stable")
@@ -136,7 +149,7 @@ def zones_of(rows: Rows, column: Any, user: Any, at: np.ndarray) -> Chunk:
     return Chunk(np.arange(len(rows)), {"user_id": user, "timezone": column, "at": at}).rows(given & good)
 
 
-def records_left(path: Path, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+def records_left(path: Path, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
     begun = False
     for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, columns.fields)):
@@ -170,7 +183,7 @@ def _schema(block: bytes, n: int, fields: Mapping[str, str]) -> Any:
     return schema_of(fields, sample)
 
 
-def _left(piece: Piece, name: str, wanted: Wanted, out: Collector, columns: Columns) -> Iterator[Any]:
+def _left(piece: Piece, name: str, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of some lines, and yield the others: whole lines, or elements of the lists in them."""
     lines = Rows(piece.table.to_struct_array().combine_chunks(), np.zeros(len(piece.parsed), np.bool_))
     rows, row = (lines, np.arange(len(lines))) if columns.elements is None else _elements(lines, columns.elements)
@@ -186,7 +199,8 @@ def _left(piece: Piece, name: str, wanted: Wanted, out: Collector, columns: Colu
     code, texts = found.names
     titles = np.array([*texts, None], object)[code]
     starts, ends = (np.searchsorted(line_of, np.arange(len(piece)), side) for side in ("left", "right"))
-    at, there, parts = 0, -1, None
+    at, there = 0, -1
+    parts: list[Any] = []
     for line, element in [*stops, (len(piece), -1)]:
         until = element if element >= 0 else len(rows) if line == len(piece) else int(starts[line])
         if until > at:
@@ -212,11 +226,10 @@ def _elements(lines: Rows, path: str) -> tuple[Rows, np.ndarray]:
     for step in path.split("/"):
         rows.mark(~rows.given(step.removesuffix("[]")))
         rows = rows.within(step)
-    row = np.zeros(0, np.int64) if rows.parent is None else rows.parent
-    return Rows(rows.array, np.zeros(len(rows), np.bool_)), row
+    return Rows(rows.array, np.zeros(len(rows), np.bool_)), parents(rows)
 
 
-def _keep(out: Collector, found: Found, record: np.ndarray) -> None:
+def _keep(out: Any, found: Found, record: np.ndarray) -> None:
     """Add the chunks of ordinary rows, whose rows now have the numbers of their records."""
     places = (
         (out.event_chunks, [found.events]),

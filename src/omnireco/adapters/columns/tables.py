@@ -87,7 +87,9 @@ def _column(rest: pd.Series, parts: list[Any], lengths: list[int], order: np.nda
         return values if order is None else values[order]
     texts = _texts(rest, parts, lengths)
     if texts is None:
-        values = np.concatenate([rest.to_numpy(object), *(_objects(*pair) for pair in zip(parts, lengths, strict=True))])
+        values = np.concatenate(
+            [rest.to_numpy(object), *(_objects(*pair) for pair in zip(parts, lengths, strict=True))]
+        )
         return pd.Series(values if order is None else values[order], dtype=object)
     texts = texts if order is None else texts.take(order)
     if texts.null_count == len(texts):
@@ -151,7 +153,9 @@ def zone_facts(chunks: Sequence[Chunk]) -> list[Fact]:
     """Return the zones of persons as facts, of each zone of a person the newest instant."""
     import pyarrow as pa
 
-    record, at = (np.concatenate(parts) for parts in zip(*((one.record, one.columns["at"]) for one in chunks), strict=True))
+    record, at = (
+        np.concatenate(parts) for parts in zip(*((one.record, one.columns["at"]) for one in chunks), strict=True)
+    )
     users, zones = (
         pa.chunked_array([one.columns[name] for one in chunks]).combine_chunks().dictionary_encode()
         for name in ("user_id", "timezone")

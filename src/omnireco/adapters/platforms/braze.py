@@ -164,7 +164,9 @@ def _columns(rows: Rows) -> Found:
     }
     touches = Chunk(np.arange(len(rows)), columns)
     links = links_of(("braze", own), ("user", external), at)
-    return Found((code, titles), ("message", ""), None, (links,), touches, zones_of(rows, rows.column("timezone"), user, at))
+    return Found(
+        (code, titles), ("message", ""), None, (links,), touches, zones_of(rows, rows.column("timezone"), user, at)
+    )
 
 
 def _usual_kind(name: str) -> tuple[str, str] | None:

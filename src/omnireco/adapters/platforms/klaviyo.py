@@ -11,7 +11,16 @@ from typing import Any
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.columns.blocks import Doubtful, is_large
 from omnireco.adapters.columns.fields import ABSENT, ID, LISTED, NUMBER, PART, TEXT, TIME, Rows, coded, mask_of, spelled
-from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, lines_of, links_of, one_line, zones_of
+from omnireco.adapters.columns.road import (
+    Columns,
+    Found,
+    events_of,
+    first_known,
+    lines_of,
+    links_of,
+    one_line,
+    zones_of,
+)
 from omnireco.adapters.nesting import plain
 from omnireco.adapters.orders import amount
 from omnireco.adapters.quick import (
@@ -137,8 +146,8 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
     Names by Klaviyo's "Get Events" (developers.klaviyo.com/en/reference/get_events) and its references of metrics of
     e-mail and SMS (help.klaviyo.com/hc/en-us/articles/360036974872 and 360035345572): "Received SMS" is a text that a
     person received, "Sent SMS" one that they wrote. "Subscribed to List" is no consent to a channel. An event whose
-    metric is in no page is counted as unknown. A bounce makes unreachable unless it calls itself soft. All pages are
-    held in memory, since a metric may be named by another page.
+    metric is in no page is counted as unknown. A bounce makes unreachable unless it calls itself soft. A metric may be
+    named by another page: a large file is read twice, other pages are held in memory.
 
     Examples
     --------
@@ -175,8 +184,8 @@ def _known(path: Path) -> dict[Any, Mapping[str, Any]]:
     """Return what the pages of a large file include of metrics and profiles, as :func:`_included` does."""
     known: dict[Any, Mapping[str, Any]] = {}
     for line in lines_of(path, _WANTED, _INCLUDED, "included", _is_usual):
-        pages = [{"included": plain(line)}] if isinstance(line, list) else list(read_records(line, _WANTED))
-        known |= _included(pages)
+        usual = isinstance(line, list)
+        known |= _included([{"included": plain(line)}] if usual else list(read_records(line, _WANTED)))
     return known
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.columns.blocks import Doubtful
-from omnireco.adapters.columns.fields import ABSENT, ID, NUMBER, TEXT, TIME, TRUTH, Rows, joined, places
+from omnireco.adapters.columns.fields import ABSENT, ID, NUMBER, TEXT, TIME, TRUTH, Rows, joined, parents, places
 from omnireco.adapters.columns.road import Columns, Found, events_of, first_known, one_line
 from omnireco.adapters.nesting import parsed, plain
 from omnireco.adapters.quick import Odd, add_event, id_of, instant_of, number_of, part_of, persons, plain_names, usual
@@ -152,15 +152,11 @@ def _shared(rows: Rows, lines: Rows) -> tuple[Rows, np.ndarray]:
     alone = Rows(resources.array, np.zeros(len(resources), np.bool_))
     scopes = alone.within("scopeLogs[]")
     records = Rows(scopes.array, np.zeros(len(scopes), np.bool_)).within("logRecords[]")
-    resource = _parents(scopes)[_parents(records)]
+    resource = parents(scopes)[parents(records)]
     shared = Rows(resources.array, np.zeros(len(resources), np.bool_)).within("resource/attributes[]")
     shared.mark(~shared.given("key") | ~shared.given("value"))
     rows.mark(shared.odd[resource])
     return shared, resource
-
-
-def _parents(rows: Rows) -> np.ndarray:
-    return np.zeros(0, np.int64) if rows.parent is None else rows.parent
 
 
 def _id(found: Rows, *, people: bool = False) -> Any:
