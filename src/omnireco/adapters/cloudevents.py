@@ -58,7 +58,7 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     Adapted
         Of ``data`` are read ``user_id`` (else the envelope's ``subject``), ``item_id`` or ``product_id``, ``channel``,
         ``value``, ``session_id`` and ``store_id``. The event's id is ``source`` and ``id``, which the standard makes
-        unique. ``data`` may be JSON text or ``data_base64``; an envelope in which it cannot be read, that has both, or of
+        unique. ``data`` may be JSON text or ``data_base64``; an envelope in which it cannot be read, that has both, or
         a version other than 1.x and 0.3 is invalid.
 
     Notes
