@@ -94,7 +94,7 @@ class EventMatrix(TransformerMixin, _OfFrames):  # type: ignore[misc]
         return np.array([str(item) for item in self.items_], dtype=object)
 
 
-class Recommender(_OfFrames):  # type: ignore[misc]
+class Recommender(_OfFrames):
     """Fit any model of ours on a frame of events, recommend for ids of people, score on later events.
 
     Parameters

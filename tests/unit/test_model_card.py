@@ -149,7 +149,7 @@ def test_a_report_without_intervals_says_so(measured):
     lists = {name: model.recommend(om.Dataset(train).requests(), k=5) for name, model in models.items()}
     report = om.evaluate(lists, test, k=5, metrics=[om.ndcg], n_bootstrap=0)
     made = om.evaluation.card(models["Popularity"], data=train, report=report, title="Popularity")
-    assert "Its numbers have no intervals, so that no difference can be told from chance." in made.limits
+    assert "Its numbers have no intervals, so that no difference can be distinguished from chance." in made.limits
     assert json.loads(made.to_json())["metrics"][0]["low"] is None
     assert "nan" not in made.to_html()
 

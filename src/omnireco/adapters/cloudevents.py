@@ -36,6 +36,7 @@ from omnireco.adapters.values import as_id, as_number, as_person
 __all__ = ["cloudevents"]
 
 OWN = "omnireco.event.v1"
+_VERSIONS = re.compile(r"1(\.\d+)?|0\.3")
 _WANTED = Wanted("adapters.cloudevents", frozenset(["specversion", "type", "source"]), ("events", "batch", "records"))
 
 
@@ -57,7 +58,8 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     Adapted
         Of ``data`` are read ``user_id`` (else the envelope's ``subject``), ``item_id`` or ``product_id``, ``channel``,
         ``value``, ``session_id`` and ``store_id``. The event's id is ``source`` and ``id``, which the standard makes
-        unique. ``data`` may be JSON text or ``data_base64``; an envelope in which it cannot be read is invalid.
+        unique. ``data`` may be JSON text or ``data_base64``; an envelope in which it cannot be read, that has both, or
+        a version other than 1.x and 0.3 is invalid.
 
     Notes
     -----
@@ -81,6 +83,8 @@ def _quick(out: Collector, named: Mapping[str, str | None], channel: str) -> Cal
         if type(kind) is not str or kind not in named or kind != kind.strip() or not shapes[tuple(envelope)]:
             return False
         try:
+            if envelope.get("specversion", "1.0") != "1.0":
+                return False
             data, source = part_of(envelope.get("data")), id_of(envelope.get("source"))
             name = named[kind] or id_of(data.get("event"))
             user = people[data.get("user_id")] or people[envelope.get("subject")]
@@ -113,6 +117,9 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
         return
     if kind not in named:
         _withdrawal(out, envelope, kind)
+        return
+    if not _VERSIONS.fullmatch(as_id(envelope.get("specversion")) or "1.0"):
+        out.set("invalid", "a specversion that is neither 1.x nor 0.3")
         return
     data = _data(envelope)
     name = named[kind] or as_id(data.get("event"))
@@ -150,6 +157,8 @@ def _person(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
 def _data(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the data of an envelope: a mapping, its JSON, or that in base 64."""
     packed = envelope.get("data_base64")
+    if envelope.get("data") is not None and packed is not None:
+        raise Unreadable("data and data_base64, of which one may be there")
     if envelope.get("data") is None and isinstance(packed, str):
         try:
             return mapping(base64.b64decode(packed, validate=True).decode(), "data_base64")

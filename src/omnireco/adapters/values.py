@@ -216,7 +216,7 @@ def _iso(value: Any, naive: bool) -> str | None:
     if _counts(value):
         return _since_1970(value)
     if isinstance(value, str):
-        text = _OFFSET.sub(r"\1", _UTC.sub("Z", value.strip()))
+        text = _OFFSET.sub(r"\1", _UTC.sub("Z", value.strip().upper()))
         return text if _ZONED.search(text[10:]) else f"{text}Z" if naive and len(text) > 10 else None
     if isinstance(value, np.datetime64):
         return f"{np.datetime_as_string(value, 'us')}Z" if naive else None

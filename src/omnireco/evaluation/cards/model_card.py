@@ -297,7 +297,7 @@ def _limits(name: str, model: Model, report: Report | None, known: EventLog | In
         found.append("It was not measured: no report was given.")
     else:
         if not report.n_bootstrap:
-            found.append("Its numbers have no intervals, so that no difference can be told from chance.")
+            found.append("Its numbers have no intervals, so that no difference can be distinguished from chance.")
         if report.negatives is not None:
             found.append(f"Metrics are sampled, with {report.negatives:,} random items: compare them with no others.")
         if len(report.users) < 100:
