@@ -213,7 +213,7 @@ def test_who_is_held_out_is_that_of_one_machine_whatever_the_parts(session, fram
 def test_lots_that_parts_do_not_know_are_refused(session, frame):
     table = spark_of(session, frame.head(80))
     drawn = om.causal.Holdout.draw(["secret-1"], share=0.1, experiment="winter", seed=7)
-    with pytest.raises(ParameterError, match="holdout=0.1, experiment='winter', seed=7"):
+    with pytest.raises(ParameterError, match="experiment='winter', seed=7"):
         om.spark.plan(table, holdout=drawn)
     with pytest.raises(ParameterError, match="between 0 and 1"):
         om.spark.plan(table, holdout=1.0)

@@ -24,7 +24,7 @@ from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.spark.best_slots import check_people
 from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
-from omnireco.timing.activity import ActivityModel
+from omnireco.timing.activity import ActivityModel, on_channel
 from omnireco.timing.sending.response_model import SendTimeModel
 from omnireco.timing.sessions import count_sessions
 
@@ -238,7 +238,7 @@ def _profiles_of(model: ActivityModel, events: Any, known: Any, asked: _Asked) -
     with contextlib.nullcontext() if small(len(model)) else always_compiled():
         found = curves(np.arange(n), trust, cells, model.tables()._replace(group=group), threads=1)
     if asked.channel is not None:
-        found = model.with_channel(found, model.channels[asked.channel].strength, counts)
+        found = on_channel(model, found, model.channels[asked.channel].strength, counts)
     flat = pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * WEEK), pa.array(found.ravel()))
     ids = pa.array(users.ids.tolist(), kind)
     return pa.table([ids, pa.array(history.astype(np.int32)), flat], schema=schema)

@@ -59,7 +59,7 @@ from omnireco.timing.segments import (
 )
 from omnireco.timing.sessions import NOT_COUNTED, Counted, check_holidays, count_sessions, local_quarters, timed_events
 
-__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity", "profiles_and_segments"]
+__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity", "on_channel", "profiles_and_segments"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_FOR_STRENGTHS = 3_000
@@ -434,15 +434,7 @@ class ActivityModel:
                 f"Got {shown(channel)}: write ActivityProfile(channels=({shown(channel)},))."
             )
         strength, *cells = self.channels[channel]
-        return self.with_channel(found, strength, _dense(user, *cells))
-
-    def with_channel(self, found: np.ndarray, strength: float, counts: np.ndarray) -> np.ndarray:
-        """Return profiles (n, 168) of a channel, under those of the people, from decayed sessions there (n, 168)."""
-        if np.isinf(strength):
-            return found
-        n = counts.sum(axis=1, keepdims=True)
-        own = counts @ circular_kernel(WEEK, self.pooling.hour_width)
-        return np.asarray((strength * found + own) / (strength + n))
+        return on_channel(self, found, strength, _dense(user, *cells))
 
     def quarter_of_week(self, user_ids: Any) -> np.ndarray:
         """Return the profile of each person in quarters of an hour, (n, 672): finer to look at, not better known.
@@ -545,6 +537,15 @@ def profiles_and_segments(model: ActivityModel, user: np.ndarray) -> tuple[np.nd
     """Return profiles (n, 168) and memberships (n, G) of people given by code, from one pass over their sessions."""
     user = model._known_codes(user)
     return pooled(user, model.trust_in(user), model.cells, model.tables())
+
+
+def on_channel(model: ActivityModel, found: np.ndarray, strength: float, counts: np.ndarray) -> np.ndarray:
+    """Return profiles (n, 168) of a channel, under those of the people, from decayed sessions there (n, 168)."""
+    if np.isinf(strength):
+        return found
+    n = counts.sum(axis=1, keepdims=True)
+    own = counts @ circular_kernel(WEEK, model.pooling.hour_width)
+    return np.asarray((strength * found + own) / (strength + n))
 
 
 @remembered
