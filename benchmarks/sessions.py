@@ -8,10 +8,10 @@ history. NDCG@10, mean per person, then over people. Settings are chosen on July
 September 2016 to February 2017; intervals are paired with SessionKNN, by person. Writes results/sessions.json.
 
 --revealed is the protocol of SLIST's table (Choi et al., WWW 2021): sessions end after 30 minutes without a click;
-items seen less than five times and sessions of one click are left out; a session is revealed click by click, and each next
-click is to be found among the first 20: HR@20 and MRR@20. Six parts of 28 days, each after a fit on all before it: the
-first chooses the settings by MRR, the last five are the test. The models know the session alone. SLIST is computed from
-its formula. Writes results/sessions_revealed.json.
+items seen less than five times and sessions of one click are left out; a session is revealed click by click, and each
+next click is to be found among the first 20: HR@20 and MRR@20. Six parts of 28 days, each after a fit on all before:
+the first chooses the settings by MRR, the last five are the test. The models know the session alone. SLIST is computed
+from its formula. Writes results/sessions_revealed.json.
 """
 
 from __future__ import annotations
