@@ -108,7 +108,7 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "events": ["purchase"], "dislikes": ["view"], "unfinished": ("view", "purchase"), "n_candidates": 6,
         "exclude_seen": True, "half_lives": ("2D", "9D"), "gap": ("3h", {"requests_from": "20D"}),
         "requests_from": "10D", "timezone": ("Asia/Tokyo", {"context": ["hour"]}), "n_requests": 20, "negatives": 2,
-        "seed": 3,
+        "seed": 3, "refresh": ("3D", {"requests_from": "20D"}),
     },
 }  # fmt: skip
 LISTS = [name for name, kind in KINDS.items() if "recommend" in kind.verbs]  # Returns gives chances
