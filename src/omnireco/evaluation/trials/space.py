@@ -31,7 +31,7 @@ _VALUES: dict[str, tuple[float, ...]] = {  # beside what the estimator has
     "shrinkage": (20.0, 100.0),
     "low_pass": (0.1, 1.0),
 }
-_WALK = {"alpha": (0.5, 0.7), "beta": (0.3, 0.8)}  # of random walks; the powers of similarities are others
+_WALK: dict[str, tuple[float, ...]] = {"alpha": (0.5, 0.7), "beta": (0.3, 0.8)}  # powers of walks, not of similarities
 _REGRESSED = (1 / 2, 1, 2)  # times neighbors that a regression has, whose time grows with their cube
 
 
