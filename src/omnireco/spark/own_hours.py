@@ -228,9 +228,9 @@ def _profiles_of(model: ActivityModel, events: Any, known: Any, asked: _Asked) -
             there = counted.of_channel(log, code).cells(log, model.half_life_us)
             row = np.repeat(place, np.diff(there[0]))
             counts[row, there[1]] = there[2]
-    code = model.users.codes(users.ids, missing="none")
+    known = model.users.codes(users.ids, missing="none")
     group = (
-        np.append(model.groups.group, 0)[code].astype(np.int64) if model.groups.group.size else np.zeros(n, np.int64)
+        np.append(model.groups.group, 0)[known].astype(np.int64) if model.groups.group.size else np.zeros(n, np.int64)
     )
     trust = np.where(history > 0, trust_of(history, model.trust), -1.0)
     cells = Cells(indptr, hour, weight)

@@ -136,7 +136,8 @@ def _tasks(session: Any, n_parts: int) -> int:
 
 def blocks_here(parts: Parts, most: int) -> dict[int, Block]:
     """Return the blocks of as many parts as have ``most`` bytes, at least one: all of them, or a sample of people."""
-    chosen, weight = {}, 0
+    chosen: dict[int, Part] = {}
+    weight = 0
     for part in parts.known:
         if chosen and weight + part.weight > most:
             break
@@ -237,9 +238,9 @@ def _joined(found: list[dict[str, Any]], rules: Sequence[Constraint]) -> tuple[t
             f"{_WHERE}: {len(order):,} rows of several people; over partitions {MOST_SHARED:,} are priced. Use longer "
             "cells of time, or fewer shops."
         )
+    names = ("part", "checksum", "stamp", "weight", "people", "n", "size", "held")
     parts = tuple(
-        Part(*(one[name] for name in ("part", "checksum", "stamp", "weight", "people", "n", "size", "held")), rows_of)
+        Part._make([*(one[name] for name in names), tuple(order[key] for key in keys)])
         for one, keys in zip(found, mine, strict=True)
-        for rows_of in [tuple(order[key] for key in keys)]
     )
     return tuple(rows[key] for key in sorted(rows)), parts

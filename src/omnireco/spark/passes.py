@@ -25,7 +25,8 @@ _PASSES, _ENOUGH = 80, 1e-6  # of the sample, as on one machine
 
 def first_prices(parts: Parts, blocks: Mapping[int, Block], band: float) -> np.ndarray | None:
     """Return prices of some parts under limits in proportion: a sample of everybody; None where there is no part."""
-    few, people = {}, 0
+    few: dict[int, Block] = {}
+    people = 0
     for part in parts.known:
         if part.number in blocks and part.people and (not few or people < _FEW or not parts.here):
             few[part.number] = blocks[part.number]
