@@ -100,8 +100,8 @@ def search(
     """Return the best setting by NDCG@10 of the held-out baskets; what is not None stays.
 
     ``terms(weights, asked, neighbors)`` returns the scaled histories, the neighbours' means for each number of
-    neighbours, and the co-purchases, each of shape (n, n_items). Steps first, then days; for each of them all numbers
-    of neighbours and both weights. Of equals the first tried.
+    neighbours, and the co-purchases, each of shape (n, n_items). Steps with 90 days and
+    with none, then other days; for each of them all numbers of neighbours and both weights. Of equals the first tried.
     """
     counts = _NEIGHBORS if neighbors is None else (neighbors,)
     near = _WEIGHTS if neighbors_weight is None else (neighbors_weight,)
@@ -116,11 +116,10 @@ def search(
 
     if weights is not None:
         return best(weights)[1]
-    top = max((best(_weighed(steps, _DAYS[0])) for steps in _STEPS), key=lambda pair: pair[0])
-    others = (best(_weighed(top[1].weights.step_half_life, days)) for days in _DAYS[1:])
+    pairs = [(steps, days) for days in _DAYS[:2] for steps in _STEPS]
+    top = max((best(_weighed(*pair)) for pair in pairs), key=lambda pair: pair[0])
+    others = (best(_weighed(top[1].weights.step_half_life, days)) for days in _DAYS[2:])
     top = max((top, *others), key=lambda pair: pair[0])
-    if top[1].weights.half_life is None:  # without the calendar the steps may count for more
-        top = max((top, *(best(_weighed(steps, None)) for steps in _STEPS)), key=lambda pair: pair[0])
     return top[1]
 
 
