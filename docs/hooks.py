@@ -30,6 +30,8 @@ _FROM_A_FOLDER = """if (location.protocol === "file:") {
 _OUTPUT = re.compile(r"(?<=^```\n\n)```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _WIDEST = 100  # characters of an output that fit beside the contents
 _WORDLESS = re.compile(r"–\s*<div class=\"doc-md-description\">\s*</div>")
+_SYNONYM = re.compile(r"^\| ([^|]+) \| \[([^]]+)\]\(([^)#]+)[^)]*\) \|", re.MULTILINE)
+_RANKS = {"howto/": 2.0, "reference/names": 0.05, "reference/": 0.2, "design": 0.1, "migration": 0.1, "versions": 0.1}
 _ROOMS = (
     *("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation"),
     *("files", "live"),
@@ -123,12 +125,34 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return markdown
 
 
-def on_page_content(html: str, **_: Any) -> str:
+def on_page_content(html: str, page: Any = None, **_: Any) -> str:
     """Turn the references of docstrings, ``:func:`omnireco.evaluate```, into links; called by MkDocs for every page.
 
-    A type that needs no further word ("Returns: Plan") loses its dash.
+    A type that needs no further word ("Returns: Plan") loses its dash. The search is told what a page is found by.
     """
+    if page is not None:
+        page.meta["tags"] = words_for(page.file.src_uri)
+        page.meta["search"] = {"boost": _rank(page.file.src_uri), **page.meta.get("search", {})}
     return _ROLE.sub(lambda found: _link(found.group(1) or found.group(2)), _WORDLESS.sub("", html))
+
+
+@cache
+def _synonyms() -> dict[str, list[str]]:
+    """Return the words of the glossary's last table by the page that each row sends a reader to."""
+    found: dict[str, list[str]] = {}
+    for elsewhere, here, page in _SYNONYM.findall((Path(__file__).parent / "glossary.md").read_text("utf-8")):
+        found.setdefault(page, []).extend(f"{elsewhere}, {here}".split(", "))
+    return found
+
+
+def words_for(page: str) -> list[str]:
+    """Return the words that the search finds a page by, besides those on it; hidden in the list of hits."""
+    return _synonyms().get(page, [])
+
+
+def _rank(page: str) -> float:
+    """Return what a hit counts: a page that says how, before the one that lists every name."""
+    return next((rank for start, rank in _RANKS.items() if page.startswith(start)), 1.0)
 
 
 def _link(written: str) -> str:

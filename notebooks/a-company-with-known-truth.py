@@ -2,8 +2,9 @@
 # # A company whose truth is known
 #
 # Real data never says what people like, or when they would have answered. `om.simulate` makes a small company in
-# which we know both, so we can ask whether the library finds them. Only the public surface is used. The script beside
-# this notebook, `a-company-with-known-truth.py`, is its source; `make notebooks` runs it.
+# which we know both, so we can ask whether the library finds them: **all data here are simulated**. Only the public
+# surface is used. The script beside this notebook, `a-company-with-known-truth.py`, is its source; `make notebooks`
+# runs it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -46,7 +47,7 @@ taste = taste.rename_axis("user_id").reset_index().melt("user_id", var_name="ite
 lists["knows every taste"] = om.Recommendations.from_frame(taste).head(10)
 
 report = om.evaluate(lists, later.events.select(events=["purchase"]), k=10)
-plotting.comparison(report, "ndcg", title="{} (simulated)")
+plotting.comparison(report, "ndcg", title="NDCG of the best 10, higher is better (simulated)")
 plt.show()
 
 # %% [markdown]

@@ -89,8 +89,9 @@ for label, color in zip(counts.columns, ("#0b6e75", "#e08e2b", "#b0475c", "#a9b4
     ax.barh(counts.index, counts[label], left=left, color=color, label=label)
     left += counts[label].to_numpy()
 ax.spines[["top", "right"]].set_visible(False)
-ax.set(xlabel="open baskets (simulated)", ylabel="shop of the person")
-ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+ax.set(xlabel="open baskets", ylabel="shop of the person")
+ax.set_title("Is what lies in open baskets in their shop? (simulated)", loc="left", fontsize=11, fontweight="bold")
+ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 counts.T.assign(all=counts.sum(), share=(counts.sum() / len(carts)).round(2))
 

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # When to send, and how often
 #
-# A simulated company whose truth is known: 600 people, five months, a sender who writes at 10:00 most of the time, mail
-# proxies that open messages within seconds, and people who tire. Every number below is therefore checked against the
-# truth. Only the public surface is used. The script beside this notebook, `send-time.py`, is its source;
-# `make notebooks` runs it.
+# **All data here are simulated**: a company whose truth is known, 600 people, five months, a sender who writes at 10:00
+# most of the time, mail proxies that open messages within seconds, and people who tire. Every number below is therefore
+# checked against the truth. Only the public surface is used. The script beside this notebook, `send-time.py`, is its
+# source; `make notebooks` runs it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -14,6 +14,10 @@ import pandas as pd
 import omnireco as om
 from omnireco.timing.explore import explore, power
 
+plt.rcParams.update(
+    {"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titleweight": "bold"}
+    | {"axes.titlesize": 11, "axes.titlecolor": "#1d2a35", "axes.edgecolor": "#a9b4bd"}
+)
 world = om.simulate(
     n_users=600,
     n_items=30,
@@ -49,7 +53,7 @@ ax.errorbar(
 )
 ax.axvline(0, color="#a9b4bd", lw=1)
 ax.set(xlabel="nats per later session over the population's week", ylabel="sessions of history")
-ax.set_title("Personal profiles foresee later sessions", loc="left")
+ax.set_title("Personal profiles foresee later sessions (simulated)")
 plt.tight_layout()
 plt.show()
 
@@ -70,8 +74,9 @@ for ax, row in zip(axes, (few, some, many), strict=True):
     ax.bar(range(24), raw / raw.sum(), color="#a9b4bd", label="raw sessions")
     ax.plot(activity.hour_of_week(ids[[row]])[0].reshape(7, 24).sum(axis=0), color="#0b6e75", lw=2, label="learned")
     ax.plot(world.truth.hours[row].reshape(7, 24).sum(axis=0), color="#1d2a35", ls="--", lw=1.2, label="true")
-    ax.set_title(f"{activity.history[known[row]]} sessions", loc="left")
+    ax.set_title(f"{activity.history[known[row]]} sessions (simulated)")
     ax.set_xlabel("hour of the day")
+axes[0].set_ylabel("share of the day")
 axes[0].legend(frameon=False)
 plt.tight_layout()
 plt.show()
@@ -96,7 +101,7 @@ ax.bar(range(24), raw, color="#a9b4bd", label="opens, as counted")
 ax.plot(learned, color="#0b6e75", lw=2, label="reading clock")
 ax.plot(true, color="#1d2a35", ls="--", lw=1.2, label="true reading")
 ax.set(xlabel="hour of the day", ylabel="share of the day")
-ax.set_title("When messages are opened, and when people read", loc="left")
+ax.set_title("When messages are opened, and when people read (simulated)")
 ax.legend(frameon=False)
 plt.show()
 pd.DataFrame(
@@ -160,7 +165,7 @@ ax.bar(counts.index, counts, color="#0b6e75")
 ax.axvspan(-0.5, 7.5, color="#a9b4bd", alpha=0.3, lw=0)
 ax.axvspan(20.5, 23.5, color="#a9b4bd", alpha=0.3, lw=0)
 ax.set(xlabel="local hour chosen", ylabel="people", xlim=(-0.5, 23.5))
-ax.set_title("Everybody's best allowed hour (quiet hours shaded)", loc="left")
+ax.set_title("Everybody's best allowed hour, quiet hours shaded (simulated)")
 plt.show()
 
 # %% [markdown]
@@ -204,7 +209,7 @@ ax.errorbar(
 )
 ax.axvline(0, color="#a9b4bd", lw=1)
 ax.set(xlabel="coefficient: an answer is exp(-c) times as likely per fresh message", ylim=(-0.5, 1.5))
-ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:.1f} days", loc="left")
+ax.set_title(f"Fatigue, half-life {tired.half_life_us / 86_400_000_000:.1f} days (simulated)")
 plt.tight_layout()
 plt.show()
 load = tired.load(ids, [sent.end_us])[:, 0]

@@ -225,8 +225,8 @@ table.insert(1, "foreseen", [plan.to_frame()["probability"].sum() for plan in pl
 table.round({"foreseen": 0, "collected": 0, "found none": 0, "shelves short": 3})
 
 # %% [markdown]
-# Without a limit more people come in vain than find a pair. Fewer come than foreseen, as the decay was estimated at 7.5
-# km where 6 is true: the certainty is a margin for that too. What a disappointed customer costs decides between the
+# Without a limit more people come in vain than find a pair. Fewer come than foreseen, as the decay was estimated longer
+# than the true 6 km: the certainty is a margin for that too. What a disappointed customer costs decides between the
 # others: the lines are a Saturday's margin less that cost, by the truth.
 
 # %%

@@ -53,6 +53,15 @@ img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: 14px; max-width: 76ch; margin-top: 4px; }
 code { background: var(--wash); padding: 1px 5px; border-radius: 4px; font-size: 13.5px; }
 footer { color: var(--soft); font-size: 13.5px; }
+@media screen and (max-width: 600px) {
+  main { padding: 0 8px 40px; }
+  section { padding: 14px 14px 18px; }
+  .cards { grid-template-columns: 1fr 1fr; }
+  table { font-size: 13px; }
+  th, td { padding: 5px 6px; }
+  figure { margin: 16px -10px; }
+  .wide { border-right: 3px solid var(--line); }
+}
 @media print { body { background: #fff; } section { border: 0; break-inside: avoid-page; } }
 """
 

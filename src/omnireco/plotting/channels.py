@@ -196,12 +196,13 @@ def _pairs_of_bars(table: pd.DataFrame, name: str, own: str, title: str | None, 
     ax = axes_of(ax, (7.2, 0.62 * len(table) + 1.4))
     place = np.arange(len(table))
     both = ((0.19, "share_of_people", ACCENT, "people"), (-0.19, "share_of_value", SERIES[1], "value"))
-    for shift, column, color, label in both:
-        bars = ax.barh(place + shift, table[column], color=color, height=0.36, label=label)
+    worthless = not table["share_of_value"].any()  # no event has a value: half of the bars would say 0.0 %
+    for shift, column, color, label in both[: 1 if worthless else 2]:
+        bars = ax.barh(place + (0 if worthless else shift), table[column], color=color, height=0.36, label=label)
         ax.bar_label(bars, labels=[f" {share:.1%}" for share in table[column]], color=INK, fontsize=9)
     ax.set_yticks(place, table[name])
-    ax.set_xlim(0, 1.15 * max(table["share_of_people"].max(), table["share_of_value"].max(), 1e-9))
+    ax.set_xlim(0, 1.25 * max(table["share_of_people"].max(), table["share_of_value"].max(), 1e-9))
     ax.xaxis.set_visible(False)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, title="share of")
-    title_of(ax, title, own)
+    title_of(ax, title, own.replace(" and of value", "") if worthless else own)
     return clean(ax, left=False, bottom=False)
