@@ -157,3 +157,49 @@ def test_the_default_blend_reads_histories_out_of_events():
     assert lists.k == 3
     sparse, dense = (om.models.GFCF(dense=how).fit(data).recommend(data.requests(), k=3) for how in (False, True))
     assert sparse.codes.tolist() == dense.codes.tolist()
+
+
+def sequences(n=400, seed=0):
+    """Return a log whose times are only an order: who took item i takes i + 1 next, mostly."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(n):
+        item = int(rng.integers(20))
+        for place in range(int(rng.integers(1, 9))):
+            rows.append((user, item, place))
+            item = (item + 1) % 20 if rng.random() < 0.8 else int(rng.integers(20))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "position"]).drop_duplicates(["user_id", "item_id"])
+    stamps = pd.to_datetime(frame["position"], unit="D", utc=True)
+    return frame.assign(channel="web", event="review", timestamp=stamps).drop(columns="position")
+
+
+def test_the_last_steps_of_sequences_choose_and_compare():
+    """A window of positions read as dates would ask only the longest sequences."""
+    log = om.EventLog.from_frame(sequences())
+    data = om.Dataset(log)
+    choose, compare = cuts_of(data, "last", ("events",), 0)
+    before, test = om.data.leave_last(log)
+    assert len(compare.past.events) == len(before)
+    assert len(compare.later.events) == len(test)
+    assert len(choose.later.events) < len(test)  # whoever has two steps is asked for one
+    blend = om.Blend(models={"next": om.models.NextItem(), "ease": om.EASE(input_half_life=2.0)})
+    found = om.tune(blend, data, horizon="last", k=5, trials=4)
+    alone = om.tune(om.EASE(), log, {"input_half_life": [0.5, 1.0]}, horizon="last", k=5)
+    assert found.n_people == len(test.users)
+    assert "next" in found.best.get_params(deep=False)["models"]
+    assert alone.gained  # the last step says what is next
+    mixed = om.EventLog.from_frame(sequences().sample(frac=1, random_state=1))
+    assert om.tune(blend, mixed, horizon="last", k=5, trials=4).trials["value"].tolist() == found.trials["value"].tolist()
+
+
+def test_last_steps_need_steps_and_a_model_of_items():
+    frame = sequences()
+    with pytest.raises(EmptyError, match="more than 2 steps"):
+        om.tune(om.EASE(), om.EventLog.from_frame(frame.drop_duplicates("user_id")), horizon="last")
+    data = om.simulate(n_users=40, n_items=10, days=40, seed=1).dataset()
+    with pytest.raises(ParameterError, match="horizon='14D'"):
+        om.tune(om.SendTime(), data, {"expiry": ["2D", "3D"]}, horizon="last")
+    with pytest.raises(ParameterError, match="'last' where only"):
+        om.tune(om.EASE(), om.EventLog.from_frame(frame), k=5)
+    with pytest.raises(ParameterError, match="horizon=0.1"):
+        om.tune(om.EASE(), X, horizon="last")

@@ -153,7 +153,8 @@ def tune(
         [None, "30D"]}``.
     horizon : str, timedelta or float
         Length of each of the two windows. Of a matrix the share of all cells, drawn at random, that each of two parts
-        holds out; 0.1 by default.
+        holds out; 0.1 by default. ``"last"``: the last step of each person compares and the last but one chooses
+        (:func:`omnireco.data.leave_last`), for tables of sequences, whose times are only an order.
     trials : int or Trials
         How many settings to try besides the default, and how: ``Trials(30, method="halving", seed=7)``.
     k : int
