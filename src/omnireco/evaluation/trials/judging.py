@@ -21,7 +21,7 @@ from omnireco.evaluation.metrics import Metric
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.timing.machines import answers_of_people
 
-__all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "truth_of"]
+__all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "repeats_of", "truth_of"]
 
 LIKELIHOOD = "log likelihood"
 """Mean log likelihood of responses per message: what response models are compared by."""
@@ -77,6 +77,7 @@ def judged(
     where: str,
     plan: Planner | None = None,
     score: Score | None = None,
+    exclude_seen: bool = True,
 ) -> tuple[list[Judged], list[Judged]]:
     """Return the values of a fitted model on the window after its past, and those of a plan made of its lists."""
     past, later = cut
@@ -87,11 +88,25 @@ def judged(
             lists = model.recommend(past.rows(later.users.ids), k=min(k, past.n_items))
             report = evaluate({"m": lists}, later, k=lists.k, metrics=list(metrics), train=past, n_bootstrap=0)
             return _cells_of(report), []
-        lists = model.recommend(past.requests(), k=k)
+        lists = model.recommend(past.requests(), k=k, exclude_seen=exclude_seen)
         truth = truth_of(later, counts, where)
         planned = [] if plan is None else _lists_of(lists, truth, past, k, metrics, plan(past, lists))
         return _lists_of(lists, truth, past, k, metrics), planned
     return [_likelihood(model, past, later, where)], []
+
+
+def repeats_of(cut: Sides, counts: Any, where: str) -> float:
+    """Return the share of what people chose later that they had had before, of all that they chose with a history."""
+    past, later = cut.past.part("events", where), truth_of(cut.later, counts, where).part("events", where)
+    row = past.users.codes(later.users.ids, missing="none")[later.user]
+    column = np.append(past.items.codes(later.items.ids, missing="none"), NONE)[later.item]
+    asked = (row != NONE) & (later.item != NONE)
+    there = asked & (column != NONE)
+    chosen = np.unique(later.user[asked].astype(np.int64) * len(later.items) + later.item[asked]).size
+    had = past.item != NONE
+    before = past.user[had].astype(np.int64) * past.n_items + past.item[had]
+    now = np.unique(row[there].astype(np.int64) * past.n_items + column[there])
+    return float(np.isin(now, before).sum() / chosen) if chosen else 0.0
 
 
 def _lists_of(
