@@ -54,10 +54,10 @@ from omnireco.models.base import events_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OFTEN", "LearnedWeights", "learn_weights", "mean_of", "values_of"]
+__all__ = ["LearnedWeights", "learn_weights", "mean_of", "values_of"]
 
 _KEPT = 3  # of so many windows, one is kept from the search
-OFTEN = 0.2  # of what people choose they had before, from which lists may repeat
+_OFTEN = 0.2  # of what people choose they had before, from which lists may repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -251,7 +251,7 @@ def learn_weights(
     searched = cuts[: -max(1, len(cuts) // _KEPT)]
     repeats = _repeats(searched, truth)
     if exclude_seen is None:
-        exclude_seen = repeats < OFTEN and not _serves_repeating(
+        exclude_seen = repeats < _OFTEN and not _serves_repeating(
             searched, truth, Setting(start, estimator), metric, k, repeats
         )
     windows = _windows(cuts, truth, exclude_seen=exclude_seen)

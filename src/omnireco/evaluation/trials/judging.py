@@ -21,7 +21,7 @@ from omnireco.evaluation.metrics import Metric
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.timing.machines import answers_of_people
 
-__all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "repeats_of", "truth_of"]
+__all__ = ["LIKELIHOOD", "Judged", "Score", "check_estimator", "judged", "truth_of"]
 
 LIKELIHOOD = "log likelihood"
 """Mean log likelihood of responses per message: what response models are compared by."""
@@ -93,20 +93,6 @@ def judged(
         planned = [] if plan is None else _lists_of(lists, truth, past, k, metrics, plan(past, lists))
         return _lists_of(lists, truth, past, k, metrics), planned
     return [_likelihood(model, past, later, where)], []
-
-
-def repeats_of(cut: Sides, counts: Any, where: str) -> float:
-    """Return the share of what people chose later that they had had before, of all that they chose with a history."""
-    past, later = cut.past.part("events", where), truth_of(cut.later, counts, where).part("events", where)
-    row = past.users.codes(later.users.ids, missing="none")[later.user]
-    column = np.append(past.items.codes(later.items.ids, missing="none"), NONE)[later.item]
-    asked = (row != NONE) & (later.item != NONE)
-    there = asked & (column != NONE)
-    chosen = np.unique(later.user[asked].astype(np.int64) * len(later.items) + later.item[asked]).size
-    had = past.item != NONE
-    before = past.user[had].astype(np.int64) * past.n_items + past.item[had]
-    now = np.unique(row[there].astype(np.int64) * past.n_items + column[there])
-    return float(np.isin(now, before).sum() / chosen) if chosen else 0.0
 
 
 def _lists_of(

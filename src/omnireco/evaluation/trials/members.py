@@ -14,8 +14,10 @@ from omnireco.evaluation.metrics import Metric
 from omnireco.evaluation.trials.judging import truth_of
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.evaluation.trials.space import Trials, small_space
+from omnireco.models.matrix.popularity import BuyAgain
+from omnireco.models.sequence.next_basket import NextBasket
 
-__all__ = ["foretold", "is_blend", "lighter", "spaces_of", "weighed"]
+__all__ = ["foretold", "is_blend", "lighter", "repeats", "spaces_of", "weighed"]
 
 _WHOLE = 20_000  # items whose square is solved within a minute; time grows with their cube
 _NEIGHBORS = 100
@@ -27,6 +29,13 @@ def is_blend(estimator: Any) -> bool:
     """Return whether an estimator is a blend of others."""
     params = getattr(estimator, "get_params", dict)
     return {"models", "weights", "scale"} == set(params(deep=False)) if callable(params) else False
+
+
+def repeats(estimator: Any) -> bool:
+    """Return whether its lists are mostly of what people had before."""
+    if is_blend(estimator):
+        return any(repeats(one) for one in estimator.get_params(deep=False)["models"].values())
+    return isinstance(estimator, NextBasket | BuyAgain)
 
 
 def lighter(estimator: Any, n_items: int) -> Any:

@@ -121,9 +121,9 @@ class Trials:
     counts : str or iterable of str, optional
         Types of event that count as truth, such as ``"purchase"``; all with an item by default.
     exclude_seen : bool, optional
-        Whether lists leave out what people had before: as you will ask ``recommend``. By default they may repeat where
-        at least a fifth of what people chose on the window that chooses they had had before; ``tuned.exclude_seen``
-        says which it was.
+        Whether lists leave out what people had before. Say it as you will ask ``recommend``; by default they do, as
+        there, but for :class:`omnireco.models.NextBasket` and :class:`omnireco.models.BuyAgain`, alone or in a blend,
+        whose lists are of repeats. ``tuned.exclude_seen`` says which it was.
 
     Raises
     ------

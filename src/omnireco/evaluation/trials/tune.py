@@ -26,11 +26,10 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError
-from omnireco.evaluation.learn_weights import OFTEN
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
-from omnireco.evaluation.trials.judging import Score, check_estimator, judged, repeats_of
-from omnireco.evaluation.trials.members import foretold, is_blend, lighter, spaces_of, weighed
+from omnireco.evaluation.trials.judging import Score, check_estimator, judged
+from omnireco.evaluation.trials.members import foretold, is_blend, lighter, repeats, spaces_of, weighed
 from omnireco.evaluation.trials.prints import said
 from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, n_items, some_rows
 from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
@@ -232,7 +231,7 @@ def tune(
     needs = ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ()
     choose, compare = cuts_of(data, horizon, needs, trials.seed)
     check_size(choose, estimator)
-    trials = _asking(trials, choose, listing=score is None and bool(needs))
+    trials = _asking(trials, choose, estimator)
     if grid is None and score is None:
         estimator = lighter(estimator, n_items(choose))
         known = estimator.get_params()
@@ -269,18 +268,16 @@ def tune(
     return result
 
 
-def _asking(trials: Trials, cut: Sides, *, listing: bool) -> Trials:
-    """Return the trials with what is asked settled: whether lists may repeat, as people do."""
-    if isinstance(cut.past, Interactions):
-        if trials.counts is not None or trials.exclude_seen is False:
-            raise ParameterError(
-                "tune: a matrix has neither types of event nor repeats, so Trials(counts=..., exclude_seen=False) says "
-                "nothing about it. Give the Dataset, or leave them out."
-            )
-        return replace(trials, exclude_seen=True)
-    if not listing or trials.exclude_seen is not None:
-        return replace(trials, exclude_seen=trials.exclude_seen is not False)
-    return replace(trials, exclude_seen=repeats_of(cut, trials.counts, "tune") < OFTEN)
+def _asking(trials: Trials, cut: Sides, estimator: Any) -> Trials:
+    """Return the trials with what is asked settled: whether lists may repeat what people had."""
+    if not isinstance(cut.past, Interactions):
+        return trials if trials.exclude_seen is not None else replace(trials, exclude_seen=not repeats(estimator))
+    if trials.counts is not None or trials.exclude_seen is False:
+        raise ParameterError(
+            "tune: a matrix has neither types of event nor repeats, so Trials(counts=..., exclude_seen=False) says "
+            "nothing about it. Give the Dataset, or leave them out."
+        )
+    return replace(trials, exclude_seen=True)
 
 
 def _search(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], trials: Trials) -> None:
