@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import omnireco as om
 from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 from omnireco.evaluation import Trials, small_space
+from omnireco.evaluation.trials.members import foretold, lighter
 from omnireco.evaluation.trials.shares import cuts_of
 
 TASTES = 4
@@ -157,3 +158,112 @@ def test_the_default_blend_reads_histories_out_of_events():
     assert lists.k == 3
     sparse, dense = (om.models.GFCF(dense=how).fit(data).recommend(data.requests(), k=3) for how in (False, True))
     assert sparse.codes.tolist() == dense.codes.tolist()
+
+
+def sequences(n=400, seed=0):
+    """Return a log whose times are only an order: who took item i takes i + 1 next, mostly."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(n):
+        item = int(rng.integers(20))
+        for place in range(int(rng.integers(1, 9))):
+            rows.append((user, item, place))
+            item = (item + 1) % 20 if rng.random() < 0.8 else int(rng.integers(20))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "position"]).drop_duplicates(["user_id", "item_id"])
+    stamps = pd.to_datetime(frame["position"], unit="D", utc=True)
+    return frame.assign(channel="web", event="review", timestamp=stamps).drop(columns="position")
+
+
+def test_the_last_steps_of_sequences_choose_and_compare():
+    """A window of positions read as dates would ask only the longest sequences."""
+    log = om.EventLog.from_frame(sequences())
+    data = om.Dataset(log)
+    choose, compare = cuts_of(data, "last", ("events",), 0)
+    before, test = om.data.leave_last(log)
+    assert len(compare.past.events) == len(before)
+    assert len(compare.later.events) == len(test)
+    assert len(choose.later.events) < len(test)  # whoever has two steps is asked for one
+    blend = om.Blend(models={"next": om.models.NextItem(), "ease": om.EASE(input_half_life=2.0)})
+    found = om.tune(blend, data, horizon="last", k=5, trials=4)
+    alone = om.tune(om.EASE(), log, {"input_half_life": [0.5, 1.0]}, horizon="last", k=5)
+    assert found.n_people == len(test.users)
+    assert "next" in found.best.get_params(deep=False)["models"]
+    assert alone.gained  # the last step says what is next
+    mixed = om.EventLog.from_frame(sequences().sample(frac=1, random_state=1))
+    assert (
+        om.tune(blend, mixed, horizon="last", k=5, trials=4).trials["value"].tolist() == found.trials["value"].tolist()
+    )
+
+
+def test_last_steps_need_steps_and_a_model_of_items():
+    frame = sequences()
+    with pytest.raises(EmptyError, match="more than 2 steps"):
+        om.tune(om.EASE(), om.EventLog.from_frame(frame.drop_duplicates("user_id")), horizon="last")
+    data = om.simulate(n_users=40, n_items=10, days=40, seed=1).dataset()
+    with pytest.raises(ParameterError, match="horizon='14D'"):
+        om.tune(om.SendTime(), data, {"expiry": ["2D", "3D"]}, horizon="last")
+    with pytest.raises(ParameterError, match="'last' where only"):
+        om.tune(om.EASE(), om.EventLog.from_frame(frame), k=5)
+    with pytest.raises(ParameterError, match=r"horizon=0\.1"):
+        om.tune(om.EASE(), X, horizon="last")
+
+
+def shop(n=150, seed=0):
+    """Return a shop's log: people view anything, and buy again and again the few things they need."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(n):
+        needs = rng.choice(60, 4, replace=False)
+        for day in range(0, 60, 3):
+            rows.append((user, int(rng.integers(60)), "view", day))
+            rows.append((user, int(rng.choice(needs)), "purchase", day))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "event", "day"])
+    stamps = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame["day"], unit="D")
+    return om.EventLog.from_frame(frame.assign(channel="web", timestamp=stamps).drop(columns="day"))
+
+
+def test_the_search_asks_as_people_choose():
+    """Where people buy again, lists without what they had would be judged by a question that nobody asks."""
+    log, bought = shop(), ["purchase"]
+    space = {"neighbors_weight": [0.1, 10.0]}
+    basket = om.models.NextBasket(weights=om.Weights(), neighbors=20, neighbors_weight=1.0, linear_weight=0.1)
+    found = om.tune(basket, log, space, horizon="9D", trials=Trials(2, counts=bought), k=5)
+    assert not found.exclude_seen
+    assert "lists that may repeat" in found.verdict
+    assert found.trials["value"].max() > 0.5
+    told = om.tune(basket, log, space, horizon="9D", trials=Trials(2, counts="purchase", exclude_seen=True), k=5)
+    assert told.exclude_seen
+    assert told.trials["value"].max() < 0.2
+    pairs = om.tune(
+        om.Blend(models={"basket": basket, "ease": om.EASE()}), log, horizon="9D", trials=Trials(2, counts=bought), k=5
+    )
+    assert pairs.best.get_params(deep=False)["models"].keys() >= {"basket"}
+    assert not pairs.exclude_seen
+
+
+def test_what_counts_is_refused_where_it_says_nothing():
+    with pytest.raises(ParameterError, match="neither types of event nor repeats"):
+        om.tune(om.EASE(), X, trials=Trials(2, counts="purchase"))
+    with pytest.raises(EmptyError, match="no event of 'buy'"):
+        om.tune(om.EASE(), shop(60), horizon="9D", trials=Trials(2, counts="buy"))
+    with pytest.raises(ParameterError, match="counts is empty"):
+        Trials(2, counts=[])
+    with pytest.raises(ParameterError, match="exclude_seen"):
+        Trials(2, exclude_seen="no")
+
+
+def test_long_searches_are_foretold():
+    with pytest.warns(DataWarning, match=r"7 fits with a regression on all of 40,981 items take about 44 CPU minutes"):
+        foretold(om.EASE(), 40_981, 7)
+    with pytest.warns(DataWarning, match="CPU minutes"):
+        foretold(om.Blend(), 40_981, 7)
+    foretold(om.EASE(neighbors=100), 91_599, 100)
+    foretold(om.EASE(), 3_000, 100)
+
+
+def test_a_light_search_says_how_to_keep_the_whole_regression():
+    with pytest.warns(DataWarning, match=r"replace\(models__ease__neighbors=None\)"):
+        light = lighter(om.Blend(), 40_981)
+    with pytest.warns(DataWarning, match=r"replace\(neighbors=None\)"):
+        lighter(om.EASE(), 40_981)
+    assert light.replace(models__ease__neighbors=None) == om.Blend()

@@ -77,6 +77,7 @@ def judged(
     where: str,
     plan: Planner | None = None,
     score: Score | None = None,
+    exclude_seen: bool = True,
 ) -> tuple[list[Judged], list[Judged]]:
     """Return the values of a fitted model on the window after its past, and those of a plan made of its lists."""
     past, later = cut
@@ -87,7 +88,7 @@ def judged(
             lists = model.recommend(past.rows(later.users.ids), k=min(k, past.n_items))
             report = evaluate({"m": lists}, later, k=lists.k, metrics=list(metrics), train=past, n_bootstrap=0)
             return _cells_of(report), []
-        lists = model.recommend(past.requests(), k=k)
+        lists = model.recommend(past.requests(), k=k, exclude_seen=exclude_seen)
         truth = truth_of(later, counts, where)
         planned = [] if plan is None else _lists_of(lists, truth, past, k, metrics, plan(past, lists))
         return _lists_of(lists, truth, past, k, metrics), planned

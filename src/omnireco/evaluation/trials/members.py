@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from omnireco.data.interactions import Interactions
 from omnireco.errors import DataWarning, OmnirecoError
 from omnireco.evaluation.learn_blend import learn_blend
 from omnireco.evaluation.metrics import Metric
+from omnireco.evaluation.trials.judging import truth_of
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.evaluation.trials.space import Trials, small_space
+from omnireco.models.matrix.popularity import BuyAgain
+from omnireco.models.sequence.next_basket import NextBasket
 
-__all__ = ["is_blend", "lighter", "spaces_of", "weighed"]
+__all__ = ["foretold", "is_blend", "lighter", "repeats", "spaces_of", "weighed"]
 
 _WHOLE = 20_000  # items whose square is solved within a minute; time grows with their cube
 _NEIGHBORS = 100
+_SQUARE_SECONDS, _SQUARE_ITEMS = 374.0, 40_981  # CPU seconds of one whole regression on so many items, measured
+_LONG = 20.0  # CPU minutes of a search that are said before it begins
 
 
 def is_blend(estimator: Any) -> bool:
@@ -25,20 +31,51 @@ def is_blend(estimator: Any) -> bool:
     return {"models", "weights", "scale"} == set(params(deep=False)) if callable(params) else False
 
 
+def repeats(estimator: Any) -> bool:
+    """Return whether its lists are mostly of what people had before."""
+    if is_blend(estimator):
+        return any(repeats(one) for one in estimator.get_params(deep=False)["models"].values())
+    return isinstance(estimator, NextBasket | BuyAgain)
+
+
 def lighter(estimator: Any, n_items: int) -> Any:
     """Return the estimator, and of many items one that regresses each item on a hundred others, with a DataWarning."""
     if n_items <= _WHOLE:
         return estimator
     light = _lighter(estimator)
     if light is not estimator:
+        where = "models__ease__" if is_blend(estimator) else ""
         warnings.warn(
             f"tune: a regression on all of {n_items:,} items takes minutes, and a search some twenty of them. Tuned is "
-            f"EASE(neighbors={_NEIGHBORS}) in its place. Give a space, tune(estimator, data, {{'regularization': [100, "
-            "300]}), to tune the whole one.",
+            f"EASE(neighbors={_NEIGHBORS}) in its place. Fit the whole one with the settings that are found: "
+            f"found.estimator.replace({where}neighbors=None).fit(data). Or give a space, tune(estimator, data, "
+            "{'regularization': [100, 300]}), to tune the whole one.",
             DataWarning,
             stacklevel=3,
         )
     return light
+
+
+def foretold(estimator: Any, n_items: int, n_fits: int) -> None:
+    """Warn before a search whose regressions on all items take long; fits with neighbors, and of few items, do not."""
+    own = estimator.get_params(deep=False)
+    members = list(own["models"].values()) if is_blend(estimator) else [estimator]
+    whole = sum(_is_whole(one) for one in members)
+    minutes = whole * n_fits * _SQUARE_SECONDS * (n_items / _SQUARE_ITEMS) ** 3 / 60
+    if minutes > _LONG:
+        warnings.warn(
+            f"tune: {n_fits} fits with a regression on all of {n_items:,} items take about {minutes:,.0f} CPU minutes. "
+            "Say fewer trials (trials=4), tune EASE(neighbors=100) and fit the whole one with its settings, or wait "
+            "with progress=True.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _is_whole(estimator: Any) -> bool:
+    own = estimator.get_params(deep=False)
+    ease = {"regularization", "neighbors", "dropout"} <= own.keys() and own["neighbors"] is None
+    return ease or {"regularization", "context_steps"} <= own.keys()
 
 
 def _lighter(estimator: Any) -> Any:
@@ -65,12 +102,24 @@ def spaces_of(blend: Any, data: Any, trials: Trials) -> dict[str, tuple[Any, dic
     return {name: (member, space, each) for name, (member, space) in found.items()}
 
 
-def weighed(blend: Any, members: dict[str, Any], cut: Sides, *, k: int, metric: Metric, seed: int) -> tuple[Any, float]:
+def weighed(
+    blend: Any,
+    members: dict[str, Any],
+    cut: Sides,
+    *,
+    k: int,
+    metric: Metric,
+    seed: int,
+    counts: Any,
+    exclude_seen: bool,
+) -> tuple[Any, float]:
     """Return the blend of tuned members with learned weights, those of weight 0 left out, and its value."""
     asked = dict(blend.get_params(deep=False)["models"]) | members
+    later = cut.later if isinstance(cut.later, Interactions) else truth_of(cut.later, counts, "tune")
     learned = learn_blend(
-        blend.replace(models=asked, weights=None), cut.past, cut.later, k=k, metric=metric, seed=seed, people=2_000
-    )
+        blend.replace(models=asked, weights=None), cut.past, later, k=k, metric=metric, exclude_seen=exclude_seen,
+        seed=seed, people=2_000,
+    )  # fmt: skip
     kept = {name: weight for name, weight in learned.weights.items() if weight}
     best = blend.replace(models={name: asked[name] for name in kept}, weights=kept)
     return best, float(np.max([mean for _, mean in learned.trials]))

@@ -12,13 +12,16 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_number
 from omnireco._core.random import stream
-from omnireco.data.dataset import dataset_of
+from omnireco.data.dataset import Dataset, dataset_of
+from omnireco.data.events import Split
 from omnireco.data.interactions import Interactions
+from omnireco.data.splits import leave_last
 from omnireco.errors import EmptyError, ParameterError
 
 __all__ = ["SHARE", "Sides", "check_size", "cuts_of", "is_wide", "n_items", "some_rows"]
 
 SHARE = 0.1
+LAST = "last"  # horizon: a step of each person, in place of a window of time
 PEOPLE = 5_000  # asked at most, drawn: enough for differences of 1 %, and lists of everybody take longer than fits
 WIDE = 8_192  # items whose square is so large that fits stand one after another
 
@@ -37,11 +40,30 @@ def cuts_of(data: Any, horizon: Any, needs: tuple[str, ...], seed: int) -> tuple
     past = dataset_of(data, "tune", needs)
     if horizon is None or isinstance(horizon, float):
         raise ParameterError(
-            f"tune: horizon must be the length of a window of events, such as '14D'. Got {horizon!r}: a share of cells "
-            "is for a matrix, tune(estimator, data.matrix(weights), horizon=0.1)."
+            "tune: horizon must be the length of a window of events, such as '14D', or 'last' where only each person's "
+            f"order of steps is real. Got {horizon!r}: a share of cells is for a matrix, tune(estimator, "
+            "data.matrix(weights), horizon=0.1)."
         )
+    if isinstance(horizon, str) and horizon == LAST:
+        return _lasts(past, needs)
     choose, compare = past.rolling(horizon=horizon, n=2)
     return Sides(*choose), Sides(*compare)
+
+
+def _lasts(data: Dataset, needs: tuple[str, ...]) -> tuple[Sides, Sides]:
+    """Return what chooses and what compares: everybody's last step but one, and their last one."""
+    if not needs:
+        raise ParameterError(
+            "tune: horizon='last' holds out people's last steps with an item, and this estimator learns from messages. "
+            "Give the length of a window: horizon='14D'."
+        )
+    events = data.part("events", "tune")
+    return _sides(data, leave_last(events, skip=1)), _sides(data, leave_last(events))
+
+
+def _sides(data: Dataset, split: Split) -> Sides:
+    known = {name: getattr(data, name) for name in ("audience", "catalog", "attributes")}
+    return Sides(Dataset(split.train, **known), Dataset(split.test))
 
 
 def _shares(x: Interactions, share: Any, seed: int) -> tuple[Sides, Sides]:

@@ -9,11 +9,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_flag, check_integer, check_mapping, check_number, shown
+from omnireco._core.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_mapping,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco._core.contract import Estimator, described
 from omnireco._core.notebook import shown_html
-from omnireco._core.parts import Parts
-from omnireco._core.small import Flag, Number, Text, Whole
+from omnireco._core.parts import Maybe, Parts
+from omnireco._core.small import Each, Flag, Number, Text, Whole
 from omnireco.errors import ParameterError
 
 __all__ = ["METHODS", "Between", "Trials", "check_space", "draw", "small_space"]
@@ -110,6 +118,12 @@ class Trials:
         sampler, with the extra ``omnireco[tune]``; one after another, as each learns from those before.
     seed : int
         Of the draws.
+    counts : str or iterable of str, optional
+        Types of event that count as truth, such as ``"purchase"``; all with an item by default.
+    exclude_seen : bool, optional
+        Whether lists leave out what people had before. Say it as you will ask ``recommend``; by default they do, as
+        there, but for :class:`omnireco.models.NextBasket` and :class:`omnireco.models.BuyAgain`, alone or in a blend,
+        whose lists are of repeats. ``tuned.exclude_seen`` says which it was.
 
     Raises
     ------
@@ -125,13 +139,28 @@ class Trials:
     n: int = 20
     method: str = "random"
     seed: int = 0
+    counts: Any = None
+    exclude_seen: bool | None = None
 
-    parts: ClassVar[Parts] = {"n": Whole(1), "method": Text(), "seed": Whole()}
+    parts: ClassVar[Parts] = {
+        "n": Whole(1),
+        "method": Text(),
+        "seed": Whole(),
+        "counts": Maybe(Each(Text())),
+        "exclude_seen": Maybe(Flag()),
+    }
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", check_integer(self.n, "n", low=1, high=100_000))
         check_choice(self.method, "method", METHODS)
         object.__setattr__(self, "seed", check_integer(self.seed, "seed", low=0))
+        if self.counts is not None:
+            names = check_names((self.counts,) if isinstance(self.counts, str) else self.counts, "counts")
+            if not names:
+                raise ParameterError("counts is empty, so nothing would be truth. Leave it out, or name event types.")
+            object.__setattr__(self, "counts", names)
+        if self.exclude_seen is not None:
+            check_flag(self.exclude_seen, "exclude_seen")
 
     def __repr__(self) -> str:
         return described(self)

@@ -22,13 +22,14 @@ from omnireco._core.random import stream
 from omnireco._core.small import Flag, Number, Plain, Text, Whole
 from omnireco.data.dataset import Dataset
 from omnireco.data.events import rows_of
+from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
-from omnireco.errors import EmptyError, OmnirecoError
+from omnireco.errors import EmptyError, OmnirecoError, ParameterError
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
-from omnireco.evaluation.trials.members import is_blend, lighter, spaces_of, weighed
+from omnireco.evaluation.trials.members import foretold, is_blend, lighter, repeats, spaces_of, weighed
 from omnireco.evaluation.trials.prints import said
 from omnireco.evaluation.trials.shares import Sides, check_size, cuts_of, is_wide, n_items, some_rows
 from omnireco.evaluation.trials.space import Between, Trials, check_space, draw, small_space
@@ -68,6 +69,8 @@ class Tuned:
         best.
     n_trials, n_people : int
         Settings tried, the default among them; people in the comparison.
+    exclude_seen : bool
+        Whether lists left out what people had before.
     """
 
     estimator: Any
@@ -81,6 +84,7 @@ class Tuned:
     trials: pd.DataFrame
     n_trials: int
     n_people: int
+    exclude_seen: bool = True
 
     parts: ClassVar[Parts] = {
         **{name: Plain() for name in ("estimator", "best", "default")},
@@ -90,6 +94,7 @@ class Tuned:
         "trials": Frame(("error",), ("value", "share")),
         "n_trials": Whole(),
         "n_people": Whole(),
+        "exclude_seen": Flag(),
     }
 
     def __repr__(self) -> str:
@@ -108,6 +113,7 @@ class Tuned:
         """What to use, in one sentence; numbers are rounded, and ``best`` has them whole."""
         tried = f"{count_of(self.n_trials, 'setting')} tried"
         many = f"{tried}, compared on data that chose nothing, of {self.n_people:,} people"
+        many += "" if self.exclude_seen else ", with lists that may repeat"
         if self.best == self.default:
             return f"Keep the default: nothing tried was better even on the window that chose ({many})."
         size = f"{self.gain:+.4f} {self.metric} ({self.low:+.4f} to {self.high:+.4f})"
@@ -153,7 +159,8 @@ def tune(
         [None, "30D"]}``.
     horizon : str, timedelta or float
         Length of each of the two windows. Of a matrix the share of all cells, drawn at random, that each of two parts
-        holds out; 0.1 by default.
+        holds out; 0.1 by default. ``"last"``: the last step of each person compares and the last but one chooses
+        (:func:`omnireco.data.leave_last`), for tables of sequences, whose times are only an order.
     trials : int or Trials
         How many settings to try besides the default, and how: ``Trials(30, method="halving", seed=7)``.
     k : int
@@ -178,7 +185,8 @@ def tune(
     ParameterError
         For a parameter that the estimator does not have, an empty list, or an impossible default.
     EmptyError
-        When the data is too short for two windows and a past, or a window has fewer than five people.
+        When the data is too short for two windows and a past, nobody has three steps (``"last"``), or a window has
+        fewer than five people.
     MissingExtraError
         For ``"optuna"`` where it is not installed.
 
@@ -190,7 +198,9 @@ def tune(
     Deterministic for a seed. Cost: n + 3 fits; with halving about a third of that. Of more than 8,192 items one fit at
     a time, on all threads. Lists of at most 5,000 people are judged on a matrix. Without a space, of more than 20,000
     items, ``EASE()`` (alone or in a blend) is tuned as ``EASE(neighbors=100)``, with a DataWarning: a fit of the whole
-    takes minutes there.
+    takes minutes there. Its settings serve the whole one too: ``found.estimator.replace(neighbors=None)``, in a blend
+    ``replace(models__ease__neighbors=None)``. Regressions on all items that will take more than 20 CPU minutes are said
+    before the search begins, with a DataWarning.
 
     Without a space, a blend is tuned in two steps: every member alone, with ``trials`` divided among them, then the
     weights (:func:`omnireco.evaluation.learn_blend`) on the same window. A member of weight 0 is left out. In
@@ -221,6 +231,7 @@ def tune(
     needs = ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ()
     choose, compare = cuts_of(data, horizon, needs, trials.seed)
     check_size(choose, estimator)
+    trials = _asking(trials, choose, estimator)
     if grid is None and score is None:
         estimator = lighter(estimator, n_items(choose))
         known = estimator.get_params()
@@ -231,8 +242,9 @@ def tune(
         grid = check_space(small_space(estimator, choose.past), known)
     each = trials.n if parts is None else sum(1 + n for _, _, n in parts.values())
     rungs = {"halving": _rungs(each)}.get(trials.method, (each,))
+    foretold(estimator, n_items(choose), 3 + sum(rungs))
     with ticker(1 + sum(rungs), progress, label="tune") as tick:
-        run = _Runs(estimator, choose, k, metric, score, threads, tick)
+        run = _Runs(estimator, choose, k, metric, score, threads, tick, trials)
         if parts is not None:
             _members(run, parts, trials)
         else:
@@ -250,9 +262,22 @@ def tune(
     result = Tuned(
         best if gained else estimator, best, estimator, gained, gain, low, high, run.title, run.frame(list(grid or ())),
         len({row[0] for row in run.rows}), int(people) if best != estimator else run.n_people,
+        bool(trials.exclude_seen),
     )  # fmt: skip
     _log.info("tuned %r", result)
     return result
+
+
+def _asking(trials: Trials, cut: Sides, estimator: Any) -> Trials:
+    """Return the trials with what is asked settled: whether lists may repeat what people had."""
+    if not isinstance(cut.past, Interactions):
+        return trials if trials.exclude_seen is not None else replace(trials, exclude_seen=not repeats(estimator))
+    if trials.counts is not None or trials.exclude_seen is False:
+        raise ParameterError(
+            "tune: a matrix has neither types of event nor repeats, so Trials(counts=..., exclude_seen=False) says "
+            "nothing about it. Give the Dataset, or leave them out."
+        )
+    return replace(trials, exclude_seen=True)
 
 
 def _search(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], trials: Trials) -> None:
@@ -268,12 +293,15 @@ def _members(run: _Runs, parts: Mapping[str, tuple[Any, Mapping[str, Any], int]]
     """Tune every member by itself, then the weights of all, as one more trial of the blend."""
     tuned = {}
     for name, (member, space, n) in parts.items():
-        own = _Runs(member, run.cut, run.k, run.metric, run.score, run.threads, run.told)
+        own = _Runs(member, run.cut, run.k, run.metric, run.score, run.threads, run.told, trials)
         _search(own, check_space(space, member.get_params()), replace(trials, n=n))
         tuned[name] = own.best()
         for _, share, value, n_people, error, setting in own.rows:
             run.note_of(name, share, value, n_people, error, setting)
-    best, value = weighed(run.default, tuned, run.cut, k=run.k, metric=run.metric, seed=trials.seed)
+    best, value = weighed(
+        run.default, tuned, run.cut, k=run.k, metric=run.metric, seed=trials.seed, counts=trials.counts,
+        exclude_seen=bool(trials.exclude_seen),
+    )  # fmt: skip
     number = run.next()
     run.settings[number] = best
     run._note(number, 1.0, value, run.n_people, "", best.get_params(deep=False))
@@ -287,10 +315,11 @@ class _Runs:
     """What was tried so far on the window that chooses."""
 
     def __init__(
-        self, default: Any, cut: Sides, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
-    ) -> None:
+        self, default: Any, cut: Sides, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any,
+        trials: Trials,
+    ) -> None:  # fmt: skip
         self.default, self.cut, self.k, self.metric, self.score = default, cut, k, metric, score
-        self.threads, self.tick, self.wide = threads, tick, is_wide(cut)
+        self.threads, self.tick, self.wide, self.trials = threads, tick, is_wide(cut), trials
         self.ticks: list[None] = []
         self.rows: list[tuple[int, float, float, int, str, Mapping[str, Any]]] = []
         self.settings: list[Any] = [default]
@@ -309,7 +338,10 @@ class _Runs:
         if self.wide:
             threads = None
         model = estimator.fit(cut.past) if threads is None else estimator.fit(cut.past, threads=threads)
-        return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
+        return judged(
+            model, cut, k=self.k, metrics=[self.metric], counts=self.trials.counts, where="tune", score=self.score,
+            exclude_seen=bool(self.trials.exclude_seen),
+        )[0][0]  # fmt: skip
 
     def told(self) -> None:
         """Say that one more fit is done."""

@@ -57,8 +57,9 @@ class EASE(Estimator):
     ----------
     regularization : float, optional
         Ridge penalty on the weights, in units of squared cells: larger for longer histories and heavier cells. By
-        default it follows the data: 5 times the mean squared length of a history, which is within 2 % of the best on
-        the public data here; ``settled(data)`` says the number. Choose it on a validation slice.
+        default it follows the data: 5 times the mean squared length of a history, or of one of 8 cells where histories
+        are shorter, which is within 2 % of the best on the public data here; ``settled(data)`` says the number. Choose
+        it on a validation slice.
     neighbors : int, optional
         For catalogues whose square does not fit: each item is regressed on so many others alone, those that
         explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are

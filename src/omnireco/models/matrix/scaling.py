@@ -10,6 +10,7 @@ __all__ = ["UNOBSERVED_SHARE", "ridge_of", "unobserved_weight_of"]
 UNOBSERVED_SHARE = 15.0  # what all unobserved cells together weigh, against all observed ones
 _DENSE_WEIGHT = 0.5  # of the weight of an observed cell, which no unobserved one exceeds
 _RIDGE = 5.0  # in units of the squared length of a history
+_SHORT = 8.0  # cells: shorter histories count as so long, since of few people together little is known
 
 
 def unobserved_weight_of(cells: sp.csr_matrix, weight: np.ndarray) -> float:
@@ -27,7 +28,11 @@ def unobserved_weight_of(cells: sp.csr_matrix, weight: np.ndarray) -> float:
 
 
 def ridge_of(cells: sp.csr_matrix) -> float:
-    """Return the ridge of EASE: some squared lengths of the mean history, which is what noise in X'X grows with."""
+    """Return the ridge of EASE: some squared lengths of the mean history, which is what noise in X'X grows with.
+
+    A mean history of fewer than ``_SHORT`` cells counts as one of so many.
+    """
     squares = float((cells.data.astype(np.float64) ** 2).sum())
-    people = int(np.count_nonzero(np.diff(cells.indptr)))
-    return max(1.0, _RIDGE * squares / max(1, people)) if squares > 0 else 1.0
+    people = max(1, int(np.count_nonzero(np.diff(cells.indptr))))
+    longer = max(1.0, _SHORT * people / max(1, int(np.count_nonzero(cells.data))))
+    return max(1.0, _RIDGE * longer * squares / people) if squares > 0 else 1.0
