@@ -86,7 +86,7 @@ def send_times(
             if batch.num_rows:
                 yield from _arrow(_best(known, batch, start, days, asked), kinds["user_id"]).to_batches()
 
-    schema = f"user_id {kinds['user_id']}, channel string, send_at timestamp, send_at_local timestamp_ntz, "
+    schema = f"user_id {kinds['user_id']}, channel string, send_at timestamp_ltz, send_at_local timestamp_ntz, "
     return frame.mapInArrow(answer, schema + "probability double")
 
 

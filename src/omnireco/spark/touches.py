@@ -111,7 +111,7 @@ def candidates(
         joined = joined.join(had, "user_id", "left")
     fetch = _shipped(timing, people.sparkSession.sparkContext)
     schema = (
-        f"user_id {own['user_id']}, item_id {kinds['item_id']}, channel string, send_at timestamp, probability double, "
+        f"user_id {own['user_id']}, item_id {kinds['item_id']}, channel string, send_at timestamp_ltz, probability double, "
         "value double"
     )
 
