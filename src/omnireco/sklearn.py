@@ -268,7 +268,7 @@ class TimeCut:
 
 def _columns(frame: Any) -> list[str]:
     """Return the names of the columns of a frame of any library; none of what is no frame."""
-    return list(getattr(frame, "column_names", None) or getattr(frame, "columns", ()))
+    return [str(name) for name in getattr(frame, "column_names", None) or getattr(frame, "columns", ())]
 
 
 def _pandas(column: Any) -> pd.Series:

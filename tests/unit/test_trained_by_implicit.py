@@ -80,13 +80,14 @@ def test_refusals():
 
 @pytest.mark.parametrize("kind", [AlternatingLeastSquares, BayesianPersonalizedRanking])
 def test_a_model_of_another_matrix_is_noticed(kind):
-    x = matrix(n_users=120)
+    log = om.EventLog.from_frame(om.simulate(n_users=300, n_items=60, days=120, seed=3).events)
+    x = log.matrix().rows(log.users.ids[:60])
     with one_blas_thread():
         peer = kind(factors=8, num_threads=1, random_state=3)
         peer.fit(x.to_scipy(), show_progress=False)
-        assert len(FactorModel.from_implicit(peer, x).items) == 120
-        with pytest.raises(SchemaError, match="120 people and x has 60"):
-            FactorModel.from_implicit(peer, x.rows(x.users.ids[:60]))
+        assert len(FactorModel.from_implicit(peer, x).items) == 60
+        with pytest.raises(SchemaError, match="60 people and x has 30"):
+            FactorModel.from_implicit(peer, x.rows(x.users.ids[:30]))
         peer.fit(x.to_scipy().T.tocsr(), show_progress=False)  # as before implicit 0.5, and square
         with pytest.warns(DataWarning, match="as a coin would"):
             FactorModel.from_implicit(peer, x)
