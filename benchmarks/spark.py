@@ -52,7 +52,7 @@ def made(batches: Iterator[Any]) -> Iterator[Any]:
 
 def measured(name: str) -> Any:
     """Return the answering of the library, with what it cost in the place of its lists."""
-    answer = answering(name, {"k": K, "eligible": None, "exclude": None, "exclude_seen": True})
+    answer = answering(name, {"k": K, "eligible": None, "exclude": None, "exclude_seen": True}, ("bigint", "bigint"))
 
     @private
     def run(batches: Iterator[Any]) -> Iterator[Any]:

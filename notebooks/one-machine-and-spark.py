@@ -1,10 +1,11 @@
 # %% [markdown]
 # # One machine and Spark
 #
-# The same log, once on this machine and once in Spark with two cores: the behaviour matrix, lists for everybody, best
-# slots, candidates, a plan with its certificate, and an evaluation. What must be equal is compared; what may differ
-# within its certificate is shown with it. Only the public surface is used. Spark on one laptop is slower than no
-# Spark: the table at the end says by how much, and the how-to page "Beyond one machine" from which size on it pays.
+# The same log, once on this machine and once in Spark with two cores: the behaviour matrix, lists for everybody,
+# everybody's hours, best slots, candidates, a plan with its certificate, once with people held out, and an evaluation.
+# What must be equal is compared; what may differ within its certificate is shown with it. Only the public surface is
+# used. Spark on one laptop is slower than no Spark: the table at the end says by how much, and the how-to page "Beyond
+# one machine" from which size on it pays.
 # `one-machine-and-spark.py` is the source of this notebook; `make notebooks` runs it where PySpark and Java are
 # installed.
 
@@ -87,6 +88,28 @@ print(f"{len(here):,} places, the same item in {same:.2%}; scores differ by at m
       f"{np.abs(here['score'] - there['score']).max():.0e}")  # fmt: skip
 
 # %% [markdown]
+# ## Everybody's hours
+#
+# What a population does at which hour is learned here, once on everybody and once on every tenth person. Sessions are
+# counted where the events lie: to the bit those of one machine, and a week of their own for those too whom the sample
+# does not know.
+
+# %%
+activity = om.timing.ActivityProfile().fit(data)
+ids = audience.users.ids
+hours = took(("profiles", "one machine"), len(ids), lambda: activity.hour_of_week(ids))
+weeks = took(("profiles", "Spark"), len(ids), lambda: om.spark.profiles(
+    activity, events, people, messages=sent).toArrow().to_pandas().sort_values("user_id"))  # fmt: skip
+print("equal to the bit:", bool((np.stack(weeks["hour_of_week"]) == hours).all()))
+tenth = world.events[world.events["user_id"] % 10 == 0]
+sample = om.timing.ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(tenth), audience=audience))
+weeks = om.spark.profiles(sample, events, people, messages=sent).toArrow().to_pandas().sort_values("user_id")
+some = np.stack(weeks["hour_of_week"])
+elsewhere = np.abs(some - hours).sum(axis=1).mean() / 2
+theirs = (some != sample.population).any(axis=1).mean()
+print(f"{theirs:.0%} of {len(ids):,} people have a week of their own; {elsewhere:.1%} of a week lies elsewhere")
+
+# %% [markdown]
 # ## Best slots
 #
 # To the bit: a person's hours depend on the model and the person alone.
@@ -146,6 +169,18 @@ prices = plan.prices.merge(one.prices, on=["constraint", "row"], suffixes=(" Spa
 prices[["row", "limit one", "used one", "used Spark", "price one", "price Spark"]].head(6).round(3)
 
 # %% [markdown]
+# A plan's worth is shown by people who get nothing. The lot hangs on the id alone, so both machines draw the same ones.
+
+# %%
+lot = {"constraints": rules, "holdout": 0.1, "experiment": "April"}
+one_held = om.plan(own, **lot)
+held = om.spark.plan(written, messages=sent, n_parts=2, **lot)
+drawn = held.holdout.toArrow().to_pandas().sort_values("user_id", ignore_index=True)
+wanted = one_held.holdout.to_frame().sort_values("user_id", ignore_index=True)
+print(one_held, held, sep="\n")
+print("the same people held out:", bool((drawn[["user_id", "group"]] == wanted[["user_id", "group"]]).all(axis=None)))
+
+# %% [markdown]
 # ## Evaluation
 #
 # Number for number, intervals included: values are measured by person in Spark and resampled here.
@@ -176,5 +211,27 @@ costs["rows a second"] = (costs["rows"] / costs["seconds"]).round(-1).astype(int
 wide = costs.pivot(index="step", columns="where", values=["seconds", "rows a second"]).round(2)
 wide.loc[costs["step"].drop_duplicates()]
 
+# %% [markdown]
+# ## What the manager decides
+#
+# Costs are those of the runs above; sizes are those of the how-to page, where larger runs were measured.
+
 # %%
+seconds = costs.pivot(index="step", columns="where", values="seconds")
+times = (seconds["Spark"] / seconds["one machine"]).to_dict()
+agree = max(one.optimality_gap, plan.optimality_gap)
+decisions = [
+    ("Learn models and response curves on one machine", f"the matrix {times['matrix']:.0f} times slower in Spark",
+     "events beyond one disk: Spark groups, the groups come here"),
+    ("Up to a million people: lists, hours, slots and candidates on one machine",
+     "{lists:.0f}, {profiles:.0f}, {best slots:.0f} and {candidates:.0f} times slower in Spark, the same answers"
+     .format_map(times), "tables that live in Spark, or answers within minutes"),
+    ("The plan on one machine while its touches fit", f"{times['plan']:.0f} times slower in Spark, either at most "
+     f"{agree:.2%} from the best", "more than some ten million touches"),
+    ("Evaluate a sample of people on one machine", f"{times['evaluation']:.0f} times slower in Spark, equal numbers",
+     "intervals too wide for the decision"),
+]  # fmt: skip
 spark.stop()
+pd.set_option("display.max_colwidth", None)
+names = ["what to run where", "cost (2,000 simulated people)", "what would change it"]
+pd.DataFrame(decisions, columns=names).set_index("what to run where")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from omnireco._core.checks import check_instant, check_kind, from_microseconds
+from omnireco._core.checks import check_instant, check_kind, count_of, from_microseconds
 from omnireco._core.contract import Estimator
 from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.metrics import ndcg
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["EventMatrix", "Recommender", "TimeCut"]
 
@@ -161,8 +165,7 @@ class Recommender(_OfFrames):
         import pandas as pd
 
         check_is_fitted(self)
-        users = X[(self.columns or {}).get("user_id", "user_id")] if hasattr(X, "columns") else X
-        users = pd.Series(users)
+        users = pd.Series(_people_of(X, (self.columns or {}).get("user_id", "user_id")), dtype=object)
         distinct = users.drop_duplicates().tolist()
         if not distinct:
             return np.empty((0, self.k), dtype=object)
@@ -174,12 +177,21 @@ class Recommender(_OfFrames):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean NDCG at ``k`` of the people of a later frame, on items that are new to them."""
         check_is_fitted(self)
-        truth = _log_of(X, self.columns).to_frame()[["user_id", "item_id"]].dropna().drop_duplicates()
+        later = _log_of(X, self.columns)
+        truth = later.to_frame()[["user_id", "item_id"]].dropna().drop_duplicates()
         seen = self._log.to_frame()[["user_id", "item_id"]].drop_duplicates()
         fresh = truth.merge(seen, how="left", indicator=True)
         fresh = fresh[fresh["_merge"] == "left_only"][["user_id", "item_id"]]
         if fresh.empty:
             raise EmptyError("Recommender.score: nobody has an item that is new to them. Score on a later frame.")
+        begin, end = np.asarray(later.at)[:1], np.asarray(self._log.at)[-1:]
+        if (begin < end).any():
+            warnings.warn(
+                "Recommender.score: its events begin before those of fit end, so the score knows the future. Split by "
+                "time: cross_val_score(recommender, events, cv=TimeCut('2025-02-15')).",
+                DataWarning,
+                stacklevel=2,
+            )
         users = fresh["user_id"].drop_duplicates().tolist()
         lists = self.model_.recommend(self._data.requests(users, new_users=True), k=self.k)
         report = evaluate({"model": lists}, fresh, k=self.k, metrics=[ndcg], n_bootstrap=0)
@@ -221,11 +233,7 @@ class TimeCut:
         """Yield the rows before each cut, and those from it until the next one."""
         import pandas as pd
 
-        if self.column not in getattr(X, "columns", ()):
-            raise SchemaError(f"TimeCut: no column {self.column!r}. Name yours: TimeCut('2025-02-15', column='time').")
-        times = pd.Series(X[self.column])
-        if getattr(times.dt, "tz", None) is None:
-            raise SchemaError("TimeCut: the times have no zone. Give it: frame['timestamp'].dt.tz_localize('UTC').")
+        times = self._times(X)
         at = (times - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1)
         micro = at.to_numpy()
         for cut, end in zip(self.cuts, (*self.cuts[1:], np.inf), strict=True):
@@ -234,6 +242,56 @@ class TimeCut:
                 side = "after" if before.size else "before"
                 raise EmptyError(f"TimeCut: no event {side} {from_microseconds(cut)}. Choose a cut within the events.")
             yield before, after
+
+    def _times(self, X: Any) -> pd.Series:
+        """Return the instants of a frame of any library."""
+        import pandas as pd
+
+        if self.column not in _columns(X):
+            raise SchemaError(f"TimeCut: no column {self.column!r}. Name yours: TimeCut('2025-02-15', column='time').")
+        times = X[self.column]
+        times = times.reset_index(drop=True) if isinstance(times, pd.Series) else _pandas(times)
+        if times.dtype.kind != "M":
+            raise SchemaError(
+                f"TimeCut: {self.column} holds {times.dtype}, not times. Read them: pd.to_datetime(frame['timestamp'], "
+                "utc=True)."
+            )
+        if getattr(times.dt, "tz", None) is None:
+            raise SchemaError("TimeCut: the times have no zone. Give it: frame['timestamp'].dt.tz_localize('UTC').")
+        if lost := int(times.isna().sum()):
+            raise SchemaError(
+                f"TimeCut: {self.column} is missing in {count_of(lost, 'row')}, which lie on no side of a cut. Leave "
+                "them out: frame.dropna(subset=['timestamp'])."
+            )
+        return times
+
+
+def _columns(frame: Any) -> list[str]:
+    """Return the names of the columns of a frame of any library; none of what is no frame."""
+    return [str(name) for name in getattr(frame, "column_names", None) or getattr(frame, "columns", ())]
+
+
+def _pandas(column: Any) -> pd.Series:
+    """Return a column of polars or Arrow as pandas has it, its zone kept."""
+    import pyarrow as pa
+
+    return pa.chunked_array(column).to_pandas() if hasattr(column, "__arrow_c_stream__") else column.to_pandas()
+
+
+def _people_of(asked: Any, name: str) -> Any:
+    """Return the ids that are asked for: those of a column of a frame, or one for each row."""
+    if hasattr(asked, "columns"):
+        if name not in _columns(asked):
+            raise SchemaError(
+                f"Recommender.predict: no column {name!r}. Give ids of people, or a frame that has it: "
+                "recommender.predict(frame['user_id'])."
+            )
+        asked = asked[name]
+    if getattr(asked, "ndim", 1) > 1:
+        raise SchemaError(
+            f"Recommender.predict takes one id for each row. Got shape {asked.shape}: recommender.predict(ids.ravel())."
+        )
+    return asked.to_pylist() if hasattr(asked, "to_pylist") else asked
 
 
 def _log_of(frame: Any, columns: Mapping[str, str] | None) -> EventLog:

@@ -260,6 +260,20 @@ def test_cloudevents():
     assert read.unused["became"].tolist() == ["unknown", "ignored", "invalid"]
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"specversion": True}, "specversion"), ({"specversion": ["1.0"]}, "specversion"),
+     ({"specversion": "1.0.2"}, "specversion"), ({"data_base64": "e30="}, "of which one"),
+     ({"data": None, "data_base64": 5}, "no text"), ({"data": None, "data_base64": "e3_-"}, "cannot be read")],
+)  # fmt: skip
+def test_envelopes_that_are_none_are_not_read_in_part(change, why):
+    envelope = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "viewed", "subject": "ann"}
+    envelope |= {"time": "2025-05-01T08:00:00Z", "data": {"item_id": "tea"}}
+    read = adapters.cloudevents([envelope | change], types={"viewed": "view"})
+    assert len(read.events) == 0
+    assert why in read.unused["why"].iloc[0]
+
+
 def test_shops():
     shop = {
         "id": 1001, "created_at": "2025-05-01T10:00:00+02:00", "source_name": "pos", "location_id": 5,

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 from omnireco.sklearn import EventMatrix, Recommender, TimeCut
 
 CUT = "2025-02-15"
@@ -99,3 +100,34 @@ def test_what_is_no_frame_or_has_nothing_new_is_refused(events):
         made.score(events)
     with pytest.raises(SchemaError, match="a frame of events is needed"):
         made.score(np.eye(3))
+
+
+def test_a_score_that_knows_the_future_says_so(events):
+    with pytest.warns(DataWarning, match="knows the future"):
+        cross_val_score(Recommender(om.EASE(), k=5), events, cv=2)
+    assert cross_val_score(Recommender(om.EASE(), k=5), events, cv=TimeCut(CUT)).size == 1  # and warns of nothing
+
+
+def test_frames_of_other_libraries_are_cut_and_asked_as_those_of_pandas(events):
+    polars = pytest.importorskip("polars")
+    table = pa.Table.from_pandas(events, preserve_index=False)
+    model = Recommender(om.EASE(), k=3).fit(events)
+    want = [(a.tolist(), b.tolist()) for a, b in TimeCut(CUT).split(events)]
+    for frame in (table, polars.from_arrow(table)):
+        assert [(a.tolist(), b.tolist()) for a, b in TimeCut(CUT).split(frame)] == want
+        assert (model.predict(frame[:5]) == model.predict(events[:5])).all()
+
+
+def test_times_and_people_that_cannot_be_read_are_refused(events):
+    with pytest.raises(SchemaError, match=r"not times\. Read them"):
+        list(TimeCut(CUT).split(events.assign(timestamp=events["timestamp"].astype(str))))
+    with pytest.raises(SchemaError, match=r"missing in 1 row, which lie on no side"):
+        list(TimeCut(CUT).split(events.assign(timestamp=events["timestamp"].mask(np.arange(len(events)) == 3))))
+    made = Recommender(om.EASE(), k=5).fit(events)
+    with pytest.raises(SchemaError, match="no column 'user_id'"):
+        made.predict(events[["item_id"]])
+    with pytest.raises(SchemaError, match=r"Got shape \(2, 1\)"):
+        made.predict(np.array([[1001], [1002]]))
+    with pytest.raises(SchemaError, match="user_id") as caught:
+        made.predict(["secret-\ud800"])
+    assert "secret" not in str(caught.value)

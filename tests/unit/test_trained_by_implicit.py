@@ -10,7 +10,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 import omnireco as om
 from omnireco._core.compute import one_blas_thread
 from omnireco.data import Interactions
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.models import BPR, FactorModel, LogisticMF
 
 
@@ -76,3 +76,18 @@ def test_refusals():
         BPR(learning_rate=0)
     with pytest.raises(ParameterError, match="negatives"):
         LogisticMF(negatives=0)
+
+
+@pytest.mark.parametrize("kind", [AlternatingLeastSquares, BayesianPersonalizedRanking])
+def test_a_model_of_another_matrix_is_noticed(kind):
+    log = om.EventLog.from_frame(om.simulate(n_users=300, n_items=60, days=120, seed=3).events)
+    x = log.matrix().rows(log.users.ids[:60])
+    with one_blas_thread():
+        peer = kind(factors=8, num_threads=1, random_state=3)
+        peer.fit(x.to_scipy(), show_progress=False)
+        assert len(FactorModel.from_implicit(peer, x).items) == 60
+        with pytest.raises(SchemaError, match="60 people and x has 30"):
+            FactorModel.from_implicit(peer, x.rows(x.users.ids[:30]))
+        peer.fit(x.to_scipy().T.tocsr(), show_progress=False)  # as before implicit 0.5, and square
+        with pytest.warns(DataWarning, match="as a coin would"):
+            FactorModel.from_implicit(peer, x)

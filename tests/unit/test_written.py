@@ -170,3 +170,39 @@ def test_a_new_file_has_the_permissions_that_the_process_gives(umask, tmp_path):
         assert om.save(model(3), path).stat().st_mode & 0o777 == 0o604
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "\u00e9" * 127])
+def test_a_name_as_long_as_a_system_allows(name, tmp_path):
+    path = om.save(model(2), tmp_path / name)
+    left = tmp_path / f"{os.fsdecode(os.fsencode(name)[:241])}.0123abcd.part"
+    left.write_bytes(b"")
+    om.save(model(3), path)
+    assert names(tmp_path) == [name]
+    assert len(om.load(path).items) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_stays_that_of_its_owner_and_group(tmp_path, monkeypatch):
+    path = om.save(model(2), tmp_path / "model")
+    os.chown(path, 12345, 23456)
+    path.chmod(0o640)
+    om.save(model(3), path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o640)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    om.save(model(4), path)
+    assert path.stat().st_mode & 0o777 == 0o600  # another group may not read what this one could
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="streams that have names")
+def test_what_a_stream_is_redirected_to_is_not_replaced(tmp_path):
+    program = "import omnireco as om; om.save(om.models.FactorModel.from_arrays([[1.0]]), '/dev/stdout')"
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run([sys.executable, "-c", program], stdout=out, stderr=subprocess.PIPE, check=False)
+    assert b"StorageError: save: 'stdout' is a folder, pipe or device. Name a file." in done.stderr
+    assert (tmp_path / "out").read_bytes() == b""

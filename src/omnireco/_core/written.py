@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["open_regular", "replaced", "without_formulas", "write_text"]
 
 _PART = ".part"
+_LONGEST = 241  # bytes of a target's name in that of its part; systems allow 255 in all
+_STREAM = re.compile(r"/dev/(std(in|out|err)|fd/.*)|/proc/.*")
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # seconds; a scanner of new files or a reader lets go within one
 _LEFT_OVER = 86_400.0  # seconds after which a part is left over where no lock tells
 _FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n]")  # also their forms of full width
@@ -41,13 +43,15 @@ def open_regular(path: Path) -> IO[bytes]:
 def replaced(path: Path, where: str = "save") -> Iterator[IO[bytes]]:
     """Give a stream to a part file beside the target, which is flushed to the disk and then takes its name.
 
-    A link stays, and its target is replaced. A file that exists keeps its permissions. What a killed save has left
-    behind is removed; another save that is still writing is left alone, and the last to end wins. Where a file that
-    is open cannot be replaced (Windows), it is tried for a second.
+    A link stays, and its target is replaced. A file that exists keeps its permissions, and its owner and group where
+    this process may give them; a group that cannot be kept loses its permissions. What a killed save has left behind is
+    removed; another save that is still writing is left alone, and the last to end wins. Where a file that is open
+    cannot be replaced (Windows), it is tried for a second.
     """
+    if _STREAM.fullmatch(os.path.abspath(path)):  # leads to a file where it is redirected, which must not be replaced
+        raise StorageError(f"{where}: {path.name!r} is a folder, pipe or device. Name a file.")
     target = Path(os.path.realpath(path))
-    mode = _mode(target, where)
-    part, stream = _part(target, mode)
+    part, stream = _part(target, _older(target, where))
     _remove_left_over(target, part)
     try:
         with stream:
@@ -119,34 +123,53 @@ def _take_the_name(part: Path, target: Path, where: str) -> None:
             return
 
 
-def _mode(target: Path, where: str) -> int | None:
-    """Return the permissions of the file that is there, if there is one."""
+def _older(target: Path, where: str) -> os.stat_result | None:
+    """Return what is known of the file that is there, if there is one."""
     try:
         found = os.stat(target)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
         raise StorageError(f"{where}: {target.name!r} is a folder, pipe or device. Name a file.")
-    return stat.S_IMODE(found.st_mode)
+    return found
 
 
-def _part(target: Path, mode: int | None) -> tuple[Path, IO[bytes]]:
+def _part(target: Path, older: os.stat_result | None) -> tuple[Path, IO[bytes]]:
     """Return a new part file, locked for as long as it is open."""
     while True:
-        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}{_PART}")
+        part = target.with_name(f"{_stem(target)}.{secrets.token_hex(4)}{_PART}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        handle = os.open(part, flags, 0o666 if mode is None else 0o600)
+        handle = os.open(part, flags, 0o666 if older is None else 0o600)
         stream = os.fdopen(handle, "wb")
-        if mode is not None and hasattr(os, "fchmod"):
-            os.fchmod(handle, mode)
+        if older is not None and hasattr(os, "fchmod"):
+            _give_to_the_same(handle, older)
         if _lock(handle) and part.exists():  # else another save has just taken it for left over
             return part, stream
         stream.close()
 
 
+def _give_to_the_same(handle: int, older: os.stat_result) -> None:
+    """Give a file the owner, group and permissions of an older one; another group than the older one's gets none."""
+    mode, ours = stat.S_IMODE(older.st_mode), os.fstat(handle)
+    if older.st_uid != ours.st_uid:
+        with contextlib.suppress(OSError):  # only root may
+            os.fchown(handle, older.st_uid, -1)
+    if older.st_gid != ours.st_gid:
+        try:
+            os.fchown(handle, -1, older.st_gid)
+        except OSError:
+            mode &= ~stat.S_IRWXG
+    os.fchmod(handle, mode)
+
+
+def _stem(target: Path) -> str:
+    """Return the beginning of the names of a target's parts: its own name, as far as a name may be long."""
+    return os.fsdecode(os.fsencode(target.name)[:_LONGEST])
+
+
 def _remove_left_over(target: Path, ours: Path) -> None:
     """Remove other part files of this target that nobody holds a lock of, or that are old where there are no locks."""
-    for part in target.parent.glob(f"{_escaped(target.name)}.{'[0-9a-f]' * 8}{_PART}"):
+    for part in target.parent.glob(f"{_escaped(_stem(target))}.{'[0-9a-f]' * 8}{_PART}"):
         if part == ours:
             continue
         with contextlib.suppress(OSError):

@@ -118,7 +118,7 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
     if kind not in named:
         _withdrawal(out, envelope, kind)
         return
-    if not _VERSIONS.fullmatch(as_id(envelope.get("specversion")) or "1.0"):
+    if not _version_is_known(envelope.get("specversion")):
         out.set("invalid", "a specversion that is neither 1.x nor 0.3")
         return
     data = _data(envelope)
@@ -137,6 +137,14 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
         event_id=None if unique is None else f"{as_id(envelope.get('source')) or ''}/{unique}",
         session=data.get("session_id"),
         store=data.get("store_id"),
+    )
+
+
+def _version_is_known(given: Any) -> bool:
+    """Return whether a specversion is 1.x or 0.3; most writers mean 1.0 where they leave it out."""
+    known = as_id(given)
+    return (
+        not isinstance(given, bool) and _VERSIONS.fullmatch(known or ("1.0" if given in (None, "") else "")) is not None
     )
 
 
@@ -159,7 +167,9 @@ def _data(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
     packed = envelope.get("data_base64")
     if envelope.get("data") is not None and packed is not None:
         raise Unreadable("data and data_base64, of which one may be there")
-    if envelope.get("data") is None and isinstance(packed, str):
+    if packed is not None:
+        if not isinstance(packed, str):
+            raise Unreadable("data_base64 is no text")
         try:
             return mapping(base64.b64decode(packed, validate=True).decode(), "data_base64")
         except ValueError:

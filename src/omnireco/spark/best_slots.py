@@ -11,7 +11,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.dataset import Dataset
 from omnireco.data.frames.zone_names import one_name
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.spark.shipping import columns_of, opened, private, renamed, ship, spark_frame
+from omnireco.spark.shipping import arrow_kind, check_known, columns_of, opened, private, renamed, ship, spark_frame
 from omnireco.timing.sending.response_model import SendTimeModel
 
 __all__ = ["check_people", "send_times"]
@@ -75,6 +75,7 @@ def send_times(
             f"{where}: the table has no column consent_{channel}. Without consent no message: add it, or take another "
             "channel."
         )
+    check_known(model.activity.users, kinds["user_id"], where)
     asked = {"channel": channel, "quiet_hours": quiet_hours, "kind": kind, "expires_at": expires_at}
     _best(model, _nobody(kinds), start, days, asked)  # which refuses wrong arguments here
     name = ship(model, frame.sparkSession.sparkContext)
@@ -86,7 +87,7 @@ def send_times(
             if batch.num_rows:
                 yield from _arrow(_best(known, batch, start, days, asked), kinds["user_id"]).to_batches()
 
-    schema = f"user_id {kinds['user_id']}, channel string, send_at timestamp, send_at_local timestamp_ntz, "
+    schema = f"user_id {kinds['user_id']}, channel string, send_at timestamp_ltz, send_at_local timestamp_ntz, "
     return frame.mapInArrow(answer, schema + "probability double")
 
 
@@ -161,10 +162,9 @@ def _arrow(found: Any, kind: str) -> Any:
     """Return the slots as Arrow, as the schema has them."""
     import pyarrow as pa
 
-    of = {"string": pa.string(), "bigint": pa.int64(), "int": pa.int32(), "smallint": pa.int16(), "tinyint": pa.int8()}
     schema = pa.schema(
         [
-            ("user_id", of[kind]),
+            ("user_id", arrow_kind(kind)),
             ("channel", pa.string()),
             ("send_at", pa.timestamp("us", "UTC")),
             ("send_at_local", pa.timestamp("us")),

@@ -16,7 +16,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_names_of, weights_by_kind
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model
-from omnireco.spark.shipping import opened, private, ship, spark_frame
+from omnireco.spark.shipping import arrow_kind, columns_of, opened, private, renamed, ship, spark_frame
 
 __all__ = ["answering", "recommend"]
 
@@ -85,13 +85,14 @@ def recommend(
             "om.ALS(weights=om.Weights(...)).fit(om.EventLog.scan(events))."
         )
     log = lazy_events(events, EventLog, columns=columns, itemless=itemless)
+    columns_of(renamed(events, columns), "om.spark.recommend: events", user_id="id?", item_id="id?")
     grouped = _grouped(log, weights, at)
     kinds = {field.name: field.dataType.simpleString() for field in grouped.schema.fields}
     inside = grouped.schema["cells"].dataType.elementType["item_id"].dataType.simpleString()
     name = ship(model, events.sparkSession.sparkContext)
     rules = {"k": k, "eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
     schema = f"user_id {kinds['user_id']}, item_id {inside}, rank int, score float"
-    return grouped.mapInArrow(answering(name, rules), schema)
+    return grouped.mapInArrow(answering(name, rules, (kinds["user_id"], inside)), schema)
 
 
 def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
@@ -107,8 +108,11 @@ def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
     return cells.groupBy("user_id").agg(f.collect_list(cell).alias("cells"))
 
 
-def answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Return what an executor does with batches of people and their cells, by a model that was shipped."""
+def answering(name: str, rules: dict[str, Any], kinds: tuple[str, str]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what an executor does with batches of people and their cells, by a model that was shipped.
+
+    ``kinds`` are those of ids of people and items, as Spark has them.
+    """
 
     @private
     def answer(batches: Iterator[Any]) -> Iterator[Any]:
@@ -116,7 +120,10 @@ def answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Ite
         for batch in batches:
             if batch.num_rows:
                 recs = model.recommend(_histories(batch, model), threads=1, **rules)
-                yield from recs.to_arrow().to_batches()
+                table = recs.to_arrow()
+                for at, kind in enumerate(kinds):
+                    table = table.set_column(at, table.column_names[at], table.column(at).cast(arrow_kind(kind)))
+                yield from table.to_batches()
 
     return answer
 

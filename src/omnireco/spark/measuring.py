@@ -88,7 +88,9 @@ def _checked(lists: Any, truth: Any, longest: int) -> tuple[Any, dict[str, Any]]
         raise ParameterError(f"{_WHERE}: lists is empty. Write {{'als': om.spark.recommend(model, events, k=10)}}.")
     truth = spark_frame(truth, _WHERE, "truth", "om.evaluate(lists, truth, k=10)")
     kinds = columns_of(truth, f"{_WHERE}: the truth", user_id="id", item_id="id")
-    chosen = truth.select("user_id", "item_id").distinct()
+    wide = {name: "string" if kinds[name] == "string" else "bigint" for name in ("user_id", "item_id")}
+    ids = [f.col(name).cast(kind).alias(name) for name, kind in wide.items()]  # a narrower number would wrap
+    chosen = truth.select(*ids).distinct()
     _complete(chosen, "the truth")
     frames = {}
     for name, frame in given.items():
@@ -101,7 +103,7 @@ def _checked(lists: Any, truth: Any, longest: int) -> tuple[Any, dict[str, Any]]
                     f"{where}: {column} is {theirs[column]} there and {kinds[column]} in the truth, so no two are "
                     f"equal. Cast one of them: frame.withColumn({column!r}, F.col({column!r}).cast('string'))."
                 )
-        frames[str(name)] = frame.select("user_id", "item_id", f.col("rank").cast("double").alias("rank"))
+        frames[str(name)] = frame.select(*ids, f.col("rank").cast("double").alias("rank"))
         _complete(frames[str(name)], f"the lists of {shown(name)}")
         length = frames[str(name)].groupBy("user_id").count().agg(f.max("count")).first()[0]
         if length is None:
@@ -133,8 +135,6 @@ def _by_person(chosen: Any, given: dict[str, Any], ks: tuple[int, ...], named: d
     theirs: Any = None
     for number, frame in enumerate(given.values()):
         one = frame.withColumn("part", part).withColumn("model", f.lit(number))
-        one = one.withColumn("item_id", f.col("item_id").cast(chosen.schema["item_id"].dataType))
-        one = one.withColumn("user_id", f.col("user_id").cast(chosen.schema["user_id"].dataType))
         theirs = one if theirs is None else theirs.unionByName(one)
     models = list(given)
 

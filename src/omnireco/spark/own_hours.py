@@ -23,7 +23,7 @@ from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.spark.best_slots import check_people
-from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
+from omnireco.spark.shipping import check_known, check_same_ids, columns_of, opened, private, ship, spark_frame
 from omnireco.timing.activity import ActivityModel, on_channel
 from omnireco.timing.sending.response_model import SendTimeModel
 from omnireco.timing.sessions import count_sessions
@@ -124,14 +124,15 @@ def profiles(
     theirs = columns_of(log, f"{_WHERE}: events", **_EVENTS, **dict.fromkeys(names, "any"))
     own = check_people(audience, f"{_WHERE}: people")
     check_same_ids(theirs["user_id"], own["user_id"], _WHERE, ("events", "people"))
+    check_known(profile.users, own["user_id"], _WHERE)
     last = _checked_events(log, timestamp)
     asked = _Asked(clock_after(last, at, _WHERE, "filter the events"), channel, gap, names)
     n_parts = max(1, -(-int(audience.agg(f.approx_count_distinct("user_id")).first()[0]) // _PEOPLE))
     part = f.pmod(f.xxhash64(f.col("user_id").cast("string")), f.lit(n_parts)).alias("part")
-    kind = audience.schema["user_id"].dataType
-    who = f.col("user_id").cast(kind).alias("user_id")
+    wide = "string" if own["user_id"] == "string" else "bigint"  # a narrower number would wrap
+    who = f.col("user_id").cast(wide).alias("user_id")
     left = log.select(part, who, *(name for name in _EVENTS if name != "user_id"), *names)
-    right = _with_messages(audience.select(part, "user_id", "timezone"), messages, part, who, own["user_id"])
+    right = _with_messages(audience.select(part, who, "timezone"), messages, part, who, own["user_id"])
     name = ship(profile, audience.sparkSession.sparkContext)
 
     @private
@@ -141,9 +142,10 @@ def profiles(
     def run(happened: Any, known: Any) -> Any:
         return next(one_part(happened, known))
 
-    schema = f"user_id {own['user_id']}, n_sessions int, hour_of_week array<double>"
+    schema = f"user_id {wide}, n_sessions int, hour_of_week array<double>"
     both = (side.repartition(n_parts, "part").groupBy("part") for side in (left, right))
-    return next(both).cogroup(next(both)).applyInArrow(run, schema)
+    found = next(both).cogroup(next(both)).applyInArrow(run, schema)
+    return found.select(f.col("user_id").cast(own["user_id"]).alias("user_id"), "n_sessions", "hour_of_week")
 
 
 def _checked_events(log: Any, timestamp: str) -> int | None:

@@ -12,10 +12,21 @@ from typing import Any
 from omnireco import errors
 from omnireco._core.checks import check_columns
 from omnireco.data.large.lazy import is_lazy
-from omnireco.errors import OmnirecoError, SchemaError
+from omnireco.errors import IdKindError, OmnirecoError, SchemaError
 from omnireco.files.io import load_mapped, save
 
-__all__ = ["check_same_ids", "columns_of", "fetched", "opened", "private", "renamed", "ship", "spark_frame"]
+__all__ = [
+    "arrow_kind",
+    "check_known",
+    "check_same_ids",
+    "columns_of",
+    "fetched",
+    "opened",
+    "private",
+    "renamed",
+    "ship",
+    "spark_frame",
+]
 
 _INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _NUMBERS = (*_INTEGERS, "float", "double")
@@ -46,7 +57,15 @@ def columns_of(frame: Any, where: str, **kinds: str) -> dict[str, str]:
     twice = [name for name in kinds if [field.name for field in frame.schema.fields].count(name.rstrip("?")) > 1]
     if twice:
         raise SchemaError(f"{where}: the column {twice[0]} stands twice, so which is meant? Drop one of them.")
-    check_columns(list(found), [name for name, kind in kinds.items() if not kind.endswith("?")], where)
+    needed = [name for name, kind in kinds.items() if not kind.endswith("?")]
+    other = {name.casefold(): name for name in found if name not in kinds}
+    for name in needed:  # Spark finds names in any case, and a frame that leaves it has one
+        if name not in found and name in other:
+            raise SchemaError(
+                f"{where}: the column {name!r} is called {other[name]!r}. Rename it: "
+                f"frame.withColumnRenamed({other[name]!r}, {name!r})."
+            )
+    check_columns(list(found), needed, where)
     wanted = {"id": ("string", *_INTEGERS), "text": ("string",), "number": _NUMBERS, "instant": ("timestamp",)}
     for name, kind in kinds.items():
         if name in found and found[name] not in wanted.get(kind.rstrip("?"), (found[name],)):
@@ -63,15 +82,41 @@ def check_same_ids(kind: str, other: str, where: str, names: tuple[str, str]) ->
         )
 
 
+def check_known(users: Any, kind: str, where: str) -> None:
+    """Refuse people who are numbers in a table and strings in the model, or the reverse: it would know nobody."""
+    if len(users) and (users.ids.dtype == object) != (kind == "string"):
+        ours = "strings" if users.ids.dtype == object else "integers"
+        raise IdKindError(
+            f"{where}: user_id is {kind} in the table, and the model knows people by {ours}: they can never match. "
+            f"Cast it: frame.withColumn('user_id', F.col('user_id').cast("
+            f"{'string' if ours == 'strings' else 'bigint'!r}))."
+        )
+
+
+def arrow_kind(kind: str) -> Any:
+    """Return the Arrow type of an id of this kind in Spark."""
+    import pyarrow as pa
+
+    of = {"string": pa.string(), "bigint": pa.int64(), "int": pa.int32(), "smallint": pa.int16(), "tinyint": pa.int8()}
+    return of[kind]
+
+
 def _cast(name: str, kind: str, found: str) -> str:
     """Return how to make a column of the right kind."""
     if kind == "instant" and found == "timestamp_ntz":
         return (
             "It has no time zone, so its times are no instants. Say which zone they are in: "
-            f"frame.withColumn({name!r}, F.to_utc_timestamp(F.col({name!r}).cast('timestamp'), 'Europe/Berlin'))."
+            f"frame.withColumn({name!r}, F.concat(F.col({name!r}).cast('string'), F.lit(' Europe/Berlin'))"
+            ".cast('timestamp_ltz'))."
         )
-    spark = {"id": "'string'", "text": "'string'", "number": "'double'", "instant": "'timestamp'"}[kind]
-    return f"Cast it: frame.withColumn({name!r}, F.col({name!r}).cast({spark}))."
+    if kind == "instant" and found in _NUMBERS:
+        return f"Say which unit it counts: frame.withColumn({name!r}, F.timestamp_millis(F.col({name!r})))."
+    if kind == "id" and found.startswith(("struct", "array", "map")):
+        return f"An id is one value, such as a field of it: frame.withColumn({name!r}, F.col('{name}.field'))."
+    number = found in ("float", "double") or found.startswith("decimal")
+    spark = {"text": "'string'", "number": "'double'", "instant": "'timestamp_ltz'"}
+    spark["id"] = "'bigint'" if number else "'string'"
+    return f"Cast it: frame.withColumn({name!r}, F.col({name!r}).cast({spark[kind]}))."
 
 
 def ship(value: Any, context: Any) -> str:

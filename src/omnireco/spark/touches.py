@@ -20,7 +20,17 @@ from omnireco.planning.per_person import PerPerson
 from omnireco.planning.rules import Eligibility
 from omnireco.planning.touch_value import TouchValue
 from omnireco.spark.best_slots import check_people
-from omnireco.spark.shipping import check_same_ids, columns_of, opened, private, ship, spark_frame
+from omnireco.spark.shipping import (
+    arrow_kind,
+    check_known,
+    check_same_ids,
+    columns_of,
+    opened,
+    private,
+    ship,
+    spark_frame,
+)
+from omnireco.timing.sending.response_model import SendTimeModel
 
 __all__ = ["MESSAGE_COLUMNS", "candidates", "message_columns"]
 
@@ -95,6 +105,8 @@ def candidates(
     kinds = columns_of(lists, f"{_WHERE}: lists", user_id="id", item_id="id", rank="number")
     own = check_people(people, f"{_WHERE}: people")
     check_same_ids(kinds["user_id"], own["user_id"], _WHERE, ("lists", "people"))
+    if isinstance(timing, SendTimeModel):
+        check_known(timing.activity.users, own["user_id"], _WHERE)
     check_kind(slots, Slots, "slots", "om.slots('2025-06-01', days=7)")
     check_kind(catalog, Catalog, "catalog", "om.Catalog.from_frame(items)", none=True)
     check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
@@ -111,8 +123,8 @@ def candidates(
         joined = joined.join(had, "user_id", "left")
     fetch = _shipped(timing, people.sparkSession.sparkContext)
     schema = (
-        f"user_id {own['user_id']}, item_id {kinds['item_id']}, channel string, send_at timestamp, probability double, "
-        "value double"
+        f"user_id {own['user_id']}, item_id {kinds['item_id']}, channel string, send_at timestamp_ltz, "
+        "probability double, value double"
     )
 
     @private
@@ -171,11 +183,10 @@ def _arrow(found: Candidates, user: str, item: str) -> Any:
     """Return candidates as Arrow, as the schema has them."""
     import pyarrow as pa
 
-    of = {"string": pa.string(), "bigint": pa.int64(), "int": pa.int32(), "smallint": pa.int16(), "tinyint": pa.int8()}
     schema = pa.schema(
         [
-            ("user_id", of[user]),
-            ("item_id", of[item]),
+            ("user_id", arrow_kind(user)),
+            ("item_id", arrow_kind(item)),
             ("channel", pa.string()),
             ("send_at", pa.timestamp("us", "UTC")),
             ("probability", pa.float64()),

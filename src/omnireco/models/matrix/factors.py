@@ -24,6 +24,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, require_interactions, training_matrix
+from omnireco.models.matrix.guests import check_guest
 from omnireco.models.matrix.scaling import unobserved_weight_of
 
 __all__ = ["ALS", "FactorModel", "check_width"]
@@ -332,9 +333,15 @@ class FactorModel(Model):
         Raises
         ------
         SchemaError
-            When ``model`` is of another kind, or was fitted on another number of items.
+            When ``model`` is of another kind, or was fitted on another number of items or people.
         ParameterError
             When it is not fitted, or its factors are not finite.
+
+        Warns
+        -----
+        DataWarning
+            When it scores what people have in ``x`` no higher than what others have: then it was fitted on another
+            matrix, such as one of items by people.
 
         Notes
         -----
@@ -367,6 +374,7 @@ class FactorModel(Model):
                 f"from_implicit: the model has {len(factors):,} items and x has {x.n_items:,}. Give the matrix that "
                 "the model was fitted on: model.fit(x.to_scipy())."
             )
+        check_guest(model, factors, x)
         loss = _PLACED_BY[kind]
         if kind == "AlternatingLeastSquares":
             loss = replace(loss, regularization=float(model.regularization), alpha=float(model.alpha))

@@ -180,4 +180,5 @@ def _trained(estimator: BPR | LogisticMF, peer: Any, data: Any, progress: Progre
         model = peer(**shared, **more, num_threads=1, random_state=estimator.seed)
         model.fit(liked, show_progress=False)
         tick()
+    model.user_factors = None  # people are placed by their histories
     return FactorModel.from_implicit(model, x)
