@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,9 +21,8 @@ from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
 from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdrawn, merged, withdrawn_channel
-from omnireco.adapters.values import as_id, instants, time_fault
+from omnireco.adapters.values import as_id, hashed_email, instants, time_fault
 from omnireco.data.frames.answers import is_missing
-from omnireco.data.frames.placeholders import is_placeholder
 from omnireco.errors import SchemaError, StorageError
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ __all__ = [
     "Refused",
     "Unreadable",
     "Wanted",
+    "collected",
     "dig",
     "first_of",
     "hashed_email",
@@ -436,17 +435,26 @@ def read_each(
 ) -> Adapted:
     """Read record by record into a collector; one with a field that cannot be read is counted as invalid."""
     with without_collection():
-        for record in records:
-            before = len(out.names)
-            try:
-                if isinstance(record, Refused):
-                    raise Unreadable(record.why)
-                read_one(out, record)
-            except Unreadable as error:
-                if len(out.names) == before:
-                    out.record(None)
-                out.set("invalid", str(error))
-        return out.finish()
+        return collected(out, records, read_one).finish()
+
+
+def collected(
+    out: Collector,
+    records: Iterable[Mapping[str, Any] | Refused],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+) -> Collector:
+    """Read record by record as :func:`read_each`, and return the collector as it is then."""
+    for record in records:
+        before = len(out.names)
+        try:
+            if isinstance(record, Refused):
+                raise Unreadable(record.why)
+            read_one(out, record)
+        except Unreadable as error:
+            if len(out.names) == before:
+                out.record(None)
+            out.set("invalid", str(error))
+    return out
 
 
 @contextmanager
@@ -524,17 +532,3 @@ def first_of(record: Mapping[str, Any], *names: str) -> Any:
         if not is_missing(value := record.get(name)):
             return value
     return None
-
-
-def hashed_email(address: Any) -> str | None:
-    """Return the SHA-256 of an address, trimmed and in lower case: the form in which systems exchange addresses.
-
-    None where it is no address, or a placeholder such as ``test@test.com``.
-
-    >>> hashed_email(" Ann@Example.org ") == hashed_email("ann@example.org")
-    True
-    """
-    text = as_id(address)
-    if text is None or "@" not in text or is_placeholder(text):
-        return None
-    return hashlib.sha256(text.lower().encode()).hexdigest()

@@ -18,18 +18,21 @@ _MARKS = {"lineItems", "createdAt", "processedAt", "displayFinancialStatus", "ca
 
 def gathered(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return records of a bulk export with the lines in their orders; a line stays a record that names its parent."""
-    if not any("__parentId" in record for record in records):
-        return records
-    orders = {record.get("id"): dict(record) for record in records if "__parentId" not in record}
-    whole = [record if "__parentId" in record else orders[record.get("id")] for record in records]
+    orders = {_key(record.get("id")): dict(record) for record in records if "__parentId" not in record}
+    whole = [record if "__parentId" in record else orders[_key(record.get("id"))] for record in records]
     lines: dict[int, tuple[dict[str, Any], list[Any]]] = {}
     for record in records:
-        order = orders.get(record.get("__parentId"))
+        order = orders.get(_key(record.get("__parentId")))
         if order is not None and parent_of(record) is not None:
             lines.setdefault(id(order), (order, list(order.get("lineItems") or [])))[1].append(record)
     for order, own in lines.values():
         order["lineItems"] = own
     return whole
+
+
+def _key(name: Any) -> Any:
+    """Return an id that can be a key: a list or a mapping by how it is written."""
+    return repr(name) if isinstance(name, (list, dict)) else name
 
 
 def parent_of(record: Mapping[str, Any]) -> str | None:
