@@ -36,6 +36,7 @@ from omnireco.adapters.records import (
     Wanted,
     collected,
     dig,
+    finished,
     first_of,
     hashed_email,
     listed,
@@ -159,7 +160,7 @@ def _read_all(records: Records, shop: _Shop) -> Adapted:
             with suppress(Doubtful, SchemaError, StorageError):
                 return _as_columns(path, shop)
         orders = shop.as_orders(list(read_records(records, shop.wanted)), None)
-        return _read_orders(orders, shop).finish()
+        return finished(_read_orders(orders, shop))
 
 
 def _as_columns(path: Path, shop: _Shop) -> Adapted:
@@ -173,7 +174,7 @@ def _as_columns(path: Path, shop: _Shop) -> Adapted:
         lambda left, form: _read_orders(shop.as_orders(left, form.alone), shop),
         out,
     )
-    return out.finish()
+    return finished(out)
 
 
 def _keys(record: Mapping[str, Any], shop: _Shop) -> Iterator[str | None]:

@@ -111,7 +111,7 @@ def hashed_email(address: Any) -> str | None:
     text = as_id(address)
     if text is None or "@" not in text or is_placeholder(text):
         return None
-    return hashlib.sha256(text.lower().encode()).hexdigest()
+    return hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def as_number(value: Any) -> float | None:

@@ -1,7 +1,7 @@
 """Large files of orders: the ordinary ones as columns, and all records of every other order by the rules.
 
-What becomes of an order is decided by all records of it (its states, its refunds, its lines in a bulk export). So a file
-is read to its end first, and an order of which one record is odd is left to the rules with all its records.
+What becomes of an order is decided by all records of it (its states, its refunds, its lines in a bulk export). So a
+file is read to its end first, and an order of which one record is odd is left to the rules with all its records.
 """
 
 from __future__ import annotations
