@@ -9,7 +9,7 @@ from typing import Any
 
 from omnireco.adapters.nesting import dig, listed
 
-__all__ = ["as_rest", "gathered", "parent_of"]
+__all__ = ["as_rest", "bare_id", "gathered", "parent_of"]
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _GID = re.compile(r"gid://shopify/\w+/(\d+)(\?.*)?")
@@ -41,6 +41,12 @@ def parent_of(record: Mapping[str, Any]) -> str | None:
     return found[1] if found else None
 
 
+def bare_id(value: Any) -> Any:
+    """Return the number in a global id, and any other value as it is."""
+    found = _GID.fullmatch(value) if isinstance(value, str) and value.startswith("gid:") else None
+    return found[1] if found else value
+
+
 def as_rest(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an order in the form of the REST interface."""
     if _MARKS.isdisjoint(record) or "__parentId" in record:
@@ -61,8 +67,7 @@ def _snake(value: Any) -> Any:
         return {_snake_name(name): _snake(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_snake(one) for one in value]
-    found = _GID.fullmatch(value) if isinstance(value, str) and value.startswith("gid:") else None
-    return found[1] if found else value
+    return bare_id(value)
 
 
 @lru_cache(maxsize=4096)  # an interface has few names of fields

@@ -45,7 +45,7 @@ from omnireco.adapters.records import (
     without_collection,
 )
 from omnireco.adapters.segment import line
-from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
+from omnireco.adapters.shopify_graphql import as_rest, bare_id, gathered, parent_of
 from omnireco.adapters.values import as_id, as_number, as_person, filled
 from omnireco.data.frames.answers import as_consent, is_missing
 from omnireco.errors import SchemaError, StorageError
@@ -182,7 +182,7 @@ def _keys(record: Mapping[str, Any], shop: _Shop) -> Iterator[str | None]:
     for one in (record, *shop.as_orders([record], None)):
         for name in ("id", shop.parent, "__parentId"):
             yield order_id(one.get(name))
-        yield parent_of(one)
+            yield order_id(bare_id(one.get(name)))
 
 
 def _read_orders(records: list[Mapping[str, Any]], shop: _Shop) -> Collector:
