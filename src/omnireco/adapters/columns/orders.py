@@ -95,7 +95,11 @@ def add_orders(
     forms: list[Form] = []
 
     def schema_of(block: bytes, n: int) -> Any:
-        return sampled(block, n, lambda sample: forms.append(form_of(sample)) or forms[0].fields)
+        def fields_of(sample: list[Any]) -> Mapping[str, str]:
+            forms.append(form_of(sample))
+            return forms[0].fields
+
+        return sampled(block, n, fields_of)
 
     def parsed(line: bytes) -> list[Any]:
         return records_of(decoded(line.decode(), path.name, wanted))
@@ -165,7 +169,11 @@ def _united(found: list[tuple[Part, np.ndarray, np.ndarray]]) -> tuple[Part, np.
         np.concatenate([part.lines[2] for part in parts]),
     )
     consents = tuple(
-        (name, *(np.concatenate([part.consents[at][of] for part in parts]) for of in (1, 2)))
+        (
+            name,
+            np.concatenate([part.consents[at][1] for part in parts]),
+            np.concatenate([part.consents[at][2] for part in parts]),
+        )
         for at, (name, _, _) in enumerate(parts[0].consents)
     )
     columns = {
