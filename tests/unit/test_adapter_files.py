@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from contextlib import nullcontext
 
 import pandas as pd
 import pyarrow as pa
@@ -135,3 +136,21 @@ def test_a_folder_and_an_impossible_name(tmp_path):
         adapters.ga4(tmp_path)
     with pytest.raises(StorageError, match="cannot read"):
         adapters.ga4("a\0b")
+
+
+@pytest.mark.parametrize("place", ["userId", "event", "product_id"])
+def test_half_of_a_pair_is_refused_with_advice_that_works(place, tmp_path):
+    good = {"type": "track", "event": "Product Viewed", "userId": "ann", "timestamp": "2025-05-01T12:00:00Z",
+            "properties": {"product_id": "tea"}}  # fmt: skip
+    bad = json.loads(json.dumps(good))
+    (bad["properties"] if place == "product_id" else bad)[place] = "x\udc00"
+    records = [good, bad]
+    path = tmp_path / "export.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    kept = pd.Series(["a"]).dtype == object  # older pandas keeps such texts as they are
+    for source in (records, path):
+        with nullcontext() if kept else pytest.raises(SchemaError, match=r"record 1 .*udc00.*json.loads") as caught:
+            adapters.segment(source)
+        assert kept or "'ann" not in str(caught.value)
+    mended = [json.loads(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace")) for one in records]
+    assert adapters.segment(mended).n_records == 2

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,6 +45,7 @@ _PACKED = (
 )
 _BLANK = " \t\r\n\x1e\ufeff"  # between records; \x1e separates them in JSON text sequences
 _DEPTH = 6
+_DECODER = json.JSONDecoder()
 _Path = tuple[str, ...]
 
 
@@ -59,7 +61,12 @@ class Wanted:
         """Return whether a mapping is a record rather than a wrapper around records."""
         if not isinstance(value, Mapping):
             return False
-        return not self.fields.isdisjoint(value) or any(str(name).lower() in self.fields for name in value)
+        return not self.fields.isdisjoint(value) or _is_named(self.fields, tuple(value))
+
+
+@lru_cache(maxsize=4096)  # records of a source have few shapes
+def _is_named(fields: frozenset[str], names: tuple[Any, ...]) -> bool:
+    return any(str(name).lower() in fields for name in names)
 
 
 def read_file(path: Path, wanted: Wanted) -> Iterator[Any]:
@@ -174,7 +181,7 @@ def _refuse_tables(line: str, name: str, where: str) -> None:
 def _ends_later(line: str) -> bool:
     """Return whether the value that begins on this line goes on after it."""
     try:
-        json.JSONDecoder().raw_decode(line.lstrip(_BLANK))
+        _DECODER.raw_decode(line.lstrip(_BLANK))
     except (ValueError, RecursionError):
         return True
     return False
@@ -183,14 +190,14 @@ def _ends_later(line: str) -> bool:
 def _decoded(text: str, number: int, name: str, where: str) -> Iterator[tuple[int, Any]]:
     """Yield the JSON values that follow each other in a text which begins on the line of this number."""
     text = text.rstrip(_BLANK)  # else what is missing at its end would be missed on the next line
-    decoder, at = json.JSONDecoder(), 0
+    at = 0
     while True:
         while at < len(text) and text[at] in _BLANK:
             at += 1
         if at == len(text):
             return
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
             line = number + text.count("\n", 0, error.pos)
             raise SchemaError(

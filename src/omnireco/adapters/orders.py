@@ -10,12 +10,29 @@ from typing import Any
 from omnireco.adapters.nesting import Unreadable
 from omnireco.adapters.values import as_id, as_number, instants
 
-__all__ = ["Line", "Refund", "amount", "line_ids", "newest", "order_id", "purchase_ids", "return_ids", "returned"]
+__all__ = [
+    "NO_ORDER",
+    "SHOPIFY_CHANNELS",
+    "SHOPIFY_NOT_PAID",
+    "SHOPIFY_PAID",
+    "WOO_CHANNELS",
+    "WOO_NOT_PAID",
+    "WOO_PAID",
+    "Line",
+    "Refund",
+    "amount",
+    "line_ids",
+    "newest",
+    "order_id",
+    "purchase_ids",
+    "return_ids",
+    "returned",
+]
 
 Line = tuple[str | None, float | None]
 """An item and the amount paid for it."""
 
-_NO_ORDER = frozenset(
+NO_ORDER = frozenset(
     {
         *("0", "-1", "-", "null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown", "(none)", "(null)"),
         *("(not set)", "not set", "[object object]"),
@@ -23,11 +40,20 @@ _NO_ORDER = frozenset(
 )
 _CENT = 0.005
 
+SHOPIFY_CHANNELS = {"web": "web", "pos": "store", "iphone": "app", "android": "app", "shopify_draft_order": "phone"}
+SHOPIFY_PAID = {"paid", "partially_paid", "partially_refunded", "refunded"}
+SHOPIFY_NOT_PAID = {"pending", "authorized", "expired", "voided", "unpaid"}
+WOO_CHANNELS = {"checkout": "web", "store-api": "web", "pos": "store", "pos-rest-api": "store", "admin": "phone"}
+WOO_PAID = {"processing", "completed", "refunded", "partially-refunded"}
+WOO_NOT_PAID = {"pending", "pending-payment", "on-hold", "failed", "cancelled", "canceled"} | {
+    *("checkout-draft", "auto-draft", "draft", "trash", "new"),
+}
+
 
 def order_id(value: Any) -> str | None:
     """Return the id of an order; None for placeholders such as "(not set)"."""
     text = as_id(value)
-    return None if text is None or text.lower() in _NO_ORDER else text
+    return None if text is None or text.lower() in NO_ORDER else text
 
 
 def amount(value: Any, name: str) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +22,8 @@ from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
 from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdrawn, merged, withdrawn_channel
-from omnireco.adapters.values import as_id, instants, time_fault
+from omnireco.adapters.values import as_id, hashed_email, instants, time_fault
 from omnireco.data.frames.answers import is_missing
-from omnireco.data.frames.placeholders import is_placeholder
 from omnireco.errors import SchemaError, StorageError
 
 if TYPE_CHECKING:
@@ -37,12 +36,15 @@ __all__ = [
     "Refused",
     "Unreadable",
     "Wanted",
+    "collected",
     "dig",
+    "finished",
     "first_of",
     "hashed_email",
     "listed",
     "mapping",
     "read_all",
+    "read_columns",
     "read_each",
     "read_records",
     "without_collection",
@@ -53,6 +55,7 @@ Records = Any
 
 _EVENT = ["user_id", "item_id", "channel", "event", "timestamp", "value", "session_id", "store_id", "event_id"]
 _LOST = ("ignored", "unknown", "invalid")
+_HALF = re.compile("[\ud800-\udfff]")
 _LINK = ["id_a", "kind_a", "id_b", "kind_b", "linked_at"]
 
 
@@ -397,18 +400,37 @@ def read_all(
     they say, are those of one road.
     """
     if isinstance(records, (str, os.PathLike)) and is_large(path := Path(records)):
-        out = collector()
         try:
-            left = records_left(path, wanted, out, columns(out))
-            if parts is None:
-                return read_each(out, read_records(left, wanted, quick(out)), read_one)
-            return _each(out, _parts_left(left, wanted, parts), quick(out), read_one)
+            return read_columns(path, wanted, collector, quick, columns, read_one, parts)
         except (Doubtful, SchemaError, StorageError):
             pass
     out = collector()
     if parts is None:
         return read_each(out, read_records(records, wanted, quick(out)), read_one)
     return _each(out, parts(read_records(records, wanted)), quick(out), read_one)
+
+
+def read_columns(
+    path: Path,
+    wanted: Wanted,
+    collector: Callable[[], Collector],
+    quick: Callable[[Collector], Callable[[Any], bool]],
+    columns: Callable[[Collector], Columns],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+    parts: Parts | None = None,
+) -> Adapted:
+    """Read a large file as columns, and what these leave record by record.
+
+    Raises
+    ------
+    Doubtful, SchemaError, StorageError
+        When the file cannot be read so to its end.
+    """
+    out = collector()
+    left = records_left(path, wanted, out, columns(out))
+    if parts is None:
+        return read_each(out, read_records(left, wanted, quick(out)), read_one)
+    return _each(out, _parts_left(left, wanted, parts), quick(out), read_one)
 
 
 def _each(
@@ -436,17 +458,49 @@ def read_each(
 ) -> Adapted:
     """Read record by record into a collector; one with a field that cannot be read is counted as invalid."""
     with without_collection():
-        for record in records:
-            before = len(out.names)
-            try:
-                if isinstance(record, Refused):
-                    raise Unreadable(record.why)
-                read_one(out, record)
-            except Unreadable as error:
-                if len(out.names) == before:
-                    out.record(None)
-                out.set("invalid", str(error))
+        return finished(collected(out, records, read_one))
+
+
+def finished(out: Collector) -> Adapted:
+    """Return the frames of a collector; SchemaError where a text in it is none that UTF-8 can write."""
+    try:
         return out.finish()
+    except UnicodeEncodeError:
+        record, text = min(_halves(out))
+        raise SchemaError(
+            f"adapters: record {record:,} ({out.names[record]!a}) has a text with half of a pair of UTF-16, "
+            f"{text!a}, which is no character. Replace such halves first: "
+            "[json.loads(json.dumps(one, ensure_ascii=False).encode('utf-8', 'replace')) for one in records]."
+        ) from None
+
+
+def _halves(out: Collector) -> Iterator[tuple[int, str]]:
+    """Yield the records with a text that UTF-8 cannot write, and the characters that it cannot."""
+    named = [(record, name, *became) for record, (name, became) in enumerate(zip(out.names, out.became, strict=True))]
+    facts = [(fact.record, fact.user, fact.value) for fact in out.facts]
+    for rows in (named, out.events, out.touches, out.links, facts):
+        for record, *parts in rows:
+            texts = (part for part in parts if isinstance(part, str))
+            yield from ((record, found[0]) for text in texts if (found := _HALF.findall(text)))
+
+
+def collected(
+    out: Collector,
+    records: Iterable[Mapping[str, Any] | Refused],
+    read_one: Callable[[Collector, Mapping[str, Any]], None],
+) -> Collector:
+    """Read record by record as :func:`read_each`, and return the collector as it is then."""
+    for record in records:
+        before = len(out.names)
+        try:
+            if isinstance(record, Refused):
+                raise Unreadable(record.why)
+            read_one(out, record)
+        except Unreadable as error:
+            if len(out.names) == before:
+                out.record(None)
+            out.set("invalid", str(error))
+    return out
 
 
 @contextmanager
@@ -524,17 +578,3 @@ def first_of(record: Mapping[str, Any], *names: str) -> Any:
         if not is_missing(value := record.get(name)):
             return value
     return None
-
-
-def hashed_email(address: Any) -> str | None:
-    """Return the SHA-256 of an address, trimmed and in lower case: the form in which systems exchange addresses.
-
-    None where it is no address, or a placeholder such as ``test@test.com``.
-
-    >>> hashed_email(" Ann@Example.org ") == hashed_email("ann@example.org")
-    True
-    """
-    text = as_id(address)
-    if text is None or "@" not in text or is_placeholder(text):
-        return None
-    return hashlib.sha256(text.lower().encode()).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from omnireco.adapters.nesting import dig, listed
 
-__all__ = ["as_rest", "gathered", "parent_of"]
+__all__ = ["as_rest", "bare_id", "gathered", "parent_of"]
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _GID = re.compile(r"gid://shopify/\w+/(\d+)(\?.*)?")
@@ -18,13 +18,11 @@ _MARKS = {"lineItems", "createdAt", "processedAt", "displayFinancialStatus", "ca
 
 def gathered(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return records of a bulk export with the lines in their orders; a line stays a record that names its parent."""
-    if not any("__parentId" in record for record in records):
-        return records
-    orders = {record.get("id"): dict(record) for record in records if "__parentId" not in record}
-    whole = [record if "__parentId" in record else orders[record.get("id")] for record in records]
+    orders = {_key(record.get("id")): dict(record) for record in records if "__parentId" not in record}
+    whole = [record if "__parentId" in record else orders[_key(record.get("id"))] for record in records]
     lines: dict[int, tuple[dict[str, Any], list[Any]]] = {}
     for record in records:
-        order = orders.get(record.get("__parentId"))
+        order = orders.get(_key(record.get("__parentId")))
         if order is not None and parent_of(record) is not None:
             lines.setdefault(id(order), (order, list(order.get("lineItems") or [])))[1].append(record)
     for order, own in lines.values():
@@ -32,10 +30,21 @@ def gathered(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return whole
 
 
+def _key(name: Any) -> Any:
+    """Return an id that can be a key: a list or a mapping by how it is written."""
+    return repr(name) if isinstance(name, (list, dict)) else name
+
+
 def parent_of(record: Mapping[str, Any]) -> str | None:
     """Return the number of the order of a line of a bulk export; None for what is no line."""
     found = _GID.fullmatch(str(record.get("__parentId"))) if "/LineItem/" in str(record.get("id")) else None
     return found[1] if found else None
+
+
+def bare_id(value: Any) -> Any:
+    """Return the number in a global id, and any other value as it is."""
+    found = _GID.fullmatch(value) if isinstance(value, str) and value.startswith("gid:") else None
+    return found[1] if found else value
 
 
 def as_rest(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,8 +67,7 @@ def _snake(value: Any) -> Any:
         return {_snake_name(name): _snake(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_snake(one) for one in value]
-    found = _GID.fullmatch(value) if isinstance(value, str) and value.startswith("gid:") else None
-    return found[1] if found else value
+    return bare_id(value)
 
 
 @lru_cache(maxsize=4096)  # an interface has few names of fields

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from omnireco.adapters.orders import Line, Refund, amount, line_ids, newest, order_id, purchase_ids, returned
+from omnireco.adapters.columns.blocks import Doubtful, is_large
+from omnireco.adapters.columns.orders import Form, add_orders
+from omnireco.adapters.columns.shop_forms import shopify_form, woo_form
+from omnireco.adapters.orders import (
+    SHOPIFY_CHANNELS,
+    SHOPIFY_NOT_PAID,
+    SHOPIFY_PAID,
+    WOO_CHANNELS,
+    WOO_NOT_PAID,
+    WOO_PAID,
+    Line,
+    Refund,
+    amount,
+    line_ids,
+    newest,
+    order_id,
+    purchase_ids,
+    returned,
+)
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
     Unreadable,
     Wanted,
+    collected,
     dig,
+    finished,
     first_of,
     hashed_email,
     listed,
     mapping,
-    read_each,
     read_records,
     without_collection,
 )
 from omnireco.adapters.segment import line
-from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
+from omnireco.adapters.shopify_graphql import as_rest, bare_id, gathered, parent_of
 from omnireco.adapters.values import as_id, as_number, as_person, filled
 from omnireco.data.frames.answers import as_consent, is_missing
+from omnireco.errors import SchemaError, StorageError
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -49,14 +73,6 @@ _WANTED_WOO = Wanted(
     frozenset(["line_items", "status", "date_created", "date_created_gmt", "customer_id", "billing"]),
     ("orders", "order", "data"),
 )
-_SHOPIFY = {"web": "web", "pos": "store", "iphone": "app", "android": "app", "shopify_draft_order": "phone"}
-_SHOPIFY_PAID = {"paid", "partially_paid", "partially_refunded", "refunded"}
-_SHOPIFY_NOT_PAID = {"pending", "authorized", "expired", "voided", "unpaid"}
-_WOO = {"checkout": "web", "store-api": "web", "pos": "store", "pos-rest-api": "store", "admin": "phone"}
-_WOO_PAID = {"processing", "completed", "refunded", "partially-refunded"}
-_WOO_NOT_PAID = {"pending", "pending-payment", "on-hold", "failed", "cancelled", "canceled"} | {
-    *("checkout-draft", "auto-draft", "draft", "trash", "new"),
-}
 
 
 def shopify(records: Records) -> Adapted:
@@ -87,11 +103,7 @@ def shopify(records: Records) -> Adapted:
     The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
     ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    with without_collection():
-        orders = [as_rest(record) for record in gathered(list(read_records(records, _WANTED_SHOPIFY)))]
-    return _read_orders(
-        Collector(), orders, "order_id", ("updated_at", "processed_at", "created_at"), _say_shopify, _shopify_order
-    )
+    return _read_all(records, _READ_SHOPIFY)
 
 
 def woocommerce(records: Records) -> Adapted:
@@ -121,31 +133,68 @@ def woocommerce(records: Records) -> Adapted:
     The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
     ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    with without_collection():
-        orders = list(read_records(records, _WANTED_WOO))
-    times = ("date_modified_gmt", "date_created_gmt")
-    return _read_orders(Collector(naive=True), orders, "parent_id", times, _say_woo, _woo_order)
+    return _read_all(records, _READ_WOO)
 
 
 _ReadOrder = Callable[[Collector, Mapping[str, Any], str | None, list[Mapping[str, Any]]], None]
 
 
-def _read_orders(
-    out: Collector,
-    records: list[Mapping[str, Any]],
-    parent: str,
-    times: tuple[str, ...],
-    say_person: Callable[[Collector, Mapping[str, Any]], str | None],
-    read_order: _ReadOrder,
-) -> Adapted:
+@dataclass(frozen=True, slots=True)
+class _Shop:
+    """How a shop writes orders: ``parent`` names the order of a refund, ``times`` date a state."""
+
+    wanted: Wanted
+    parent: str
+    times: tuple[str, ...]
+    say_person: Callable[[Collector, Mapping[str, Any]], str | None]
+    read_order: _ReadOrder
+    form_of: Callable[[list[Any]], Form]
+    as_orders: Callable[[list[Mapping[str, Any]], bool | None], list[Mapping[str, Any]]] = lambda records, _: records
+    naive: bool = False
+
+
+def _read_all(records: Records, shop: _Shop) -> Adapted:
+    """Read orders: those of a large file as columns, and what these leave record by record."""
+    with without_collection():
+        if isinstance(records, (str, os.PathLike)) and is_large(path := Path(records)):
+            with suppress(Doubtful, SchemaError, StorageError):
+                return _as_columns(path, shop)
+        orders = shop.as_orders(list(read_records(records, shop.wanted)), None)
+        return finished(_read_orders(orders, shop))
+
+
+def _as_columns(path: Path, shop: _Shop) -> Adapted:
+    out = Collector(naive=shop.naive)
+    add_orders(
+        path,
+        shop.wanted,
+        shop.form_of,
+        lambda one: _keys(one, shop),
+        lambda values: list(read_records(values, shop.wanted)),
+        lambda left, form: _read_orders(shop.as_orders(left, form.alone), shop),
+        out,
+    )
+    return finished(out)
+
+
+def _keys(record: Mapping[str, Any], shop: _Shop) -> Iterator[str | None]:
+    """Yield every order that a record may be about."""
+    for one in (record, *shop.as_orders([record], None)):
+        for name in ("id", shop.parent, "__parentId"):
+            yield order_id(one.get(name))
+            yield order_id(bare_id(one.get(name)))
+
+
+def _read_orders(records: list[Mapping[str, Any]], shop: _Shop) -> Collector:
     """Read the newest state of each order; refunds that came as records of their own go to their order."""
+    out, parent = Collector(naive=shop.naive), shop.parent
     kinds = [_kind(record, parent) for record in records]
     orders = [record for record, kind in zip(records, kinds, strict=True) if kind == "order"]
     alone: dict[str | None, list[Mapping[str, Any]]] = {}
     for record, kind in zip(records, kinds, strict=True):
         if kind == "refund" and (number := order_id(record.get(parent))) is not None:
             alone.setdefault(number, []).append(record)
-    states, last = iter(range(len(orders))), newest(orders, *times, naive=out.naive)
+    states, last = iter(range(len(orders))), newest(orders, *shop.times, naive=shop.naive)
     each = iter(kinds)
     known = {order_id(order.get("id")) for order in orders}
 
@@ -158,14 +207,14 @@ def _read_orders(
             out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
             return
         position = next(states)
-        user = say_person(out, record)
+        user = shop.say_person(out, record)
         if position not in last:
             out.set("ignored", "an older state of an order that comes again")
         else:
             own = alone.get(order_id(record.get("id")), [])
-            read_order(out, record, user, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
+            shop.read_order(out, record, user, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
 
-    return read_each(out, records, read_one)
+    return collected(out, records, read_one)
 
 
 def _kind(record: Mapping[str, Any], parent: str) -> str:
@@ -208,7 +257,7 @@ def _shopify_order(
     later = order.get("updated_at") or at
     number, place = order_id(order.get("id")), order.get("location_id")
     source = as_id(order.get("source_name")) or "web"
-    where = _SHOPIFY.get(source, "web" if source.isdigit() else source)
+    where = SHOPIFY_CHANNELS.get(source, "web" if source.isdigit() else source)
     back = [_shopify_refund(order, bought, lines, refund, later) for refund in refunds]
     if status == "partially_refunded" and not back:
         back = [_difference(order, later)]
@@ -222,9 +271,9 @@ def _shopify_unused(order: Mapping[str, Any], status: str) -> tuple[str, str] | 
         return "ignored", "a test order"
     if order.get("cancelled_at"):
         return "ignored", "cancelled"
-    if status in _SHOPIFY_NOT_PAID:
+    if status in SHOPIFY_NOT_PAID:
         return "ignored", f"not paid: {status}"
-    return None if status in _SHOPIFY_PAID else ("unknown", f"financial_status {status}")
+    return None if status in SHOPIFY_PAID else ("unknown", f"financial_status {status}")
 
 
 def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -350,10 +399,10 @@ def _difference(order: Mapping[str, Any], at: Any) -> Refund:
 
 def _woo_order(out: Collector, order: Mapping[str, Any], user: str | None, refunds: list[Mapping[str, Any]]) -> None:
     status = (as_id(order.get("status")) or "completed").lower().replace(" ", "-").replace("_", "-").removeprefix("wc-")
-    if status in _WOO_NOT_PAID:
+    if status in WOO_NOT_PAID:
         out.set("ignored", f"status {status}")
         return
-    if status not in _WOO_PAID and not first_of(order, "date_paid_gmt", "date_paid"):
+    if status not in WOO_PAID and not first_of(order, "date_paid_gmt", "date_paid"):
         out.set("unknown", f"status {status}, and no date of payment")
         return
     bought = listed(order.get("line_items"), "line_items")
@@ -362,7 +411,7 @@ def _woo_order(out: Collector, order: Mapping[str, Any], user: str | None, refun
     lines = _readable([_woo_line(one) for one in bought])
     at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
     later = order.get("date_modified_gmt") or at
-    where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
+    where = WOO_CHANNELS.get(as_id(order.get("created_via")) or "checkout", "server")
     tax = amount(order.get("cart_tax"), "cart_tax") or 0.0
     back = [_woo_refund(lines, tax, refund, later) for refund in refunds]
     whole = Refund("rest", later) if status == "refunded" else None
@@ -423,3 +472,34 @@ def _accepts_marketing(
         out.consent(user, "consent_email", filled(stated.get("accepts_marketing_updated_at"), written), flag)
     elif alone and not is_missing(box):
         out.consent(user, "consent_email", written, box)
+
+
+def _from_interface(records: list[Mapping[str, Any]], bulk: bool | None) -> list[Mapping[str, Any]]:
+    """Return orders in the form of the REST interface, with the lines of a bulk export in them.
+
+    ``bulk`` says that these records are some of a bulk export, or some of another file; None that they are all.
+    """
+    found = any("__parentId" in record for record in records)
+    if bulk is False and found:
+        raise Doubtful
+    return [as_rest(record) for record in (gathered(records) if found or bulk else records)]
+
+
+_READ_SHOPIFY = _Shop(
+    _WANTED_SHOPIFY,
+    "order_id",
+    ("updated_at", "processed_at", "created_at"),
+    _say_shopify,
+    _shopify_order,
+    shopify_form,
+    _from_interface,
+)
+_READ_WOO = _Shop(
+    _WANTED_WOO,
+    "parent_id",
+    ("date_modified_gmt", "date_created_gmt"),
+    _say_woo,
+    _woo_order,
+    woo_form,
+    naive=True,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from omnireco.data.frames.placeholders import is_placeholder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Known", "as_id", "as_number", "as_person", "filled", "instants", "time_fault"]
+__all__ = ["Known", "as_id", "as_number", "as_person", "filled", "hashed_email", "instants", "time_fault"]
 
 _ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
@@ -97,6 +98,20 @@ def as_person(*values: Any) -> str | None:
     See :func:`omnireco.data.frames.placeholders.is_placeholder`.
     """
     return next((name for name in map(as_id, values) if name is not None and not is_placeholder(name)), None)
+
+
+def hashed_email(address: Any) -> str | None:
+    """Return the SHA-256 of an address, trimmed and in lower case: the form in which systems exchange addresses.
+
+    None where it is no address, or a placeholder such as ``test@test.com``.
+
+    >>> hashed_email(" Ann@Example.org ") == hashed_email("ann@example.org")
+    True
+    """
+    text = as_id(address)
+    if text is None or "@" not in text or is_placeholder(text):
+        return None
+    return hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def as_number(value: Any) -> float | None:

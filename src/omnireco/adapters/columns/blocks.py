@@ -21,7 +21,7 @@ from omnireco.adapters.files import open_content
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Doubtful", "Piece", "is_large", "pieces"]
+__all__ = ["Doubtful", "Piece", "holding", "is_large", "lines_at", "pieces"]
 
 _LARGE = 4_000_000  # bytes: below, Python has read a file before pyarrow is imported
 _PACKED = 8  # JSON lines shrink about this much by gzip
@@ -110,6 +110,25 @@ def pieces(path: Path, where: str, schema_of: Any) -> Iterator[Piece]:
         raise Doubtful from error
 
 
+def lines_at(path: Path, where: str, numbers: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    """Yield some lines of a file that was read before, by their numbers, ascending."""
+    if not numbers.size:
+        return
+    n = 0
+    with path.open("rb") as raw, open_content(raw, path.name, where) as content:
+        for lines in _blocks(content):
+            start, stop = np.searchsorted(numbers, [n, n + len(lines)])
+            yield from ((line, lines.one(line - n)) for line in numbers[start:stop].tolist())
+            n += len(lines)
+
+
+def holding(piece: Piece, pattern: bytes) -> np.ndarray:
+    """Return how often each parsed line of a piece holds what a pattern describes."""
+    lines = piece.lines
+    at = [match.start() for match in re.finditer(pattern, lines.block)]
+    return np.bincount(np.searchsorted(lines.ends, at, side="right"), minlength=len(lines))[piece.parsed]
+
+
 def _blocks(content: Any) -> Iterator[_Lines]:
     """Yield whole lines, none of them blank."""
     rest, first = b"", True
@@ -149,7 +168,7 @@ def _usable(block: bytes) -> _Lines:
 def _piece(lines: _Lines, schema: pa.Schema) -> Piece:
     import pyarrow as pa
 
-    left = _objects(lines)
+    left = _objects(lines, schema.names)
     tables, parsed, failed = [], [], 0
     runs = _runs(np.flatnonzero(left))[::-1]
     most = 4 + int(_ODD * len(lines))
@@ -200,9 +219,10 @@ def _parsed(text: memoryview, n: int, schema: pa.Schema) -> pa.Table | int:
     return table if table.num_rows == n else -1
 
 
-def _objects(lines: _Lines) -> np.ndarray:
+def _objects(lines: _Lines, names: list[str]) -> np.ndarray:
     """Return the lines that are objects, and in no way such that the two parsers may differ."""
     data, good = lines.data, lines.objects
+    good[[lines.at(at) for at in _pointed(lines, names)]] = False
     for at in _infinite(data):
         before = lines.block[max(at - 64, 0) : at]
         bare = before.removesuffix(b"-").rstrip()
@@ -215,6 +235,18 @@ def _objects(lines: _Lines) -> np.ndarray:
         if stop - start > _DIGITS and _may_hold_a_long_number(data[start:stop]):
             good[row] = False
     return good
+
+
+def _pointed(lines: _Lines, names: list[str]) -> Iterator[int]:
+    """Yield where a text begins as a name that joins one of these to others by a point, such as ``"properties.x"``."""
+    points = np.flatnonzero(lines.data == ord("."))
+    points = points[lines.data[points - 1] > ord("9")]  # no number
+    for name in names:
+        text = f'"{name}.'.encode()
+        at = points - len(text) + 1
+        at = at[at >= 0]
+        at = at[(lines.data[at] == text[0]) & (lines.data[at + 1] == text[1]) & (lines.data[at + 2] == text[2])]
+        yield from (one for one in at.tolist() if lines.block.startswith(text, one))
 
 
 def _infinite(data: np.ndarray) -> list[int]:

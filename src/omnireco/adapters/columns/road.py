@@ -29,6 +29,7 @@ __all__ = [
     "links_of",
     "one_line",
     "records_left",
+    "sampled",
     "several_lines",
     "zones_of",
 ]
@@ -152,7 +153,7 @@ def zones_of(rows: Rows, column: Any, user: Any, at: np.ndarray) -> Chunk:
 def records_left(path: Path, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of a file to a collector, and yield the others, each when it is their turn."""
     begun = False
-    for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, columns.fields)):
+    for piece in pieces(path, wanted.where, lambda block, n: sampled(block, n, lambda _: columns.fields)):
         yield from _left(piece, path.name, wanted, out, columns)
         begun = True
     if not begun:
@@ -163,7 +164,7 @@ def lines_of(
     path: Path, wanted: Wanted, fields: Mapping[str, str], name: str, usual: Callable[[Any], bool]
 ) -> Iterator[Any]:
     """Yield one list of each line as Python holds it, or an iterator of the line's records where it is not usual."""
-    for piece in pieces(path, wanted.where, lambda block, n: _schema(block, n, fields)):
+    for piece in pieces(path, wanted.where, lambda block, n: sampled(block, n, lambda _: fields)):
         found = dict(zip(piece.parsed.tolist(), piece.table[name].to_pylist(), strict=True))
         for line in range(len(piece)):
             if (field := found.get(line)) is not None and usual(field):
@@ -172,7 +173,7 @@ def lines_of(
                 yield decoded(piece.lines.one(line).decode(), path.name, wanted)
 
 
-def _schema(block: bytes, n: int, fields: Mapping[str, str]) -> Any:
+def sampled(block: bytes, n: int, fields_of: Callable[[list[Any]], Mapping[str, str]]) -> Any:
     """Return a schema of the first lines; they must be such that one value after the other can be read."""
     try:
         sample = [json.loads(line) for line in block.split(b"\n", _SAMPLE)[: min(_SAMPLE, n)]]
@@ -180,7 +181,7 @@ def _schema(block: bytes, n: int, fields: Mapping[str, str]) -> Any:
         raise Doubtful from None
     if n < 2 or not all(type(one) is dict for one in sample[:2]):
         raise Doubtful
-    return schema_of(fields, sample)
+    return schema_of(fields_of(sample), sample)
 
 
 def _left(piece: Piece, name: str, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:

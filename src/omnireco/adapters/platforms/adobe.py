@@ -147,9 +147,11 @@ def _quick(out: Collector, wanted: str | None, named: Mapping[str, str]) -> Call
                 value = people[one.get("id")]
                 if value is None:
                     continue
-                leads = kind == wanted or (one.get("primary") is True and not any(k == wanted for k, _ in first))
+                leads = kind == wanted or one.get("primary") is True
+                if leads and wanted is not None and kind != wanted:
+                    leads = not any(k == wanted for k, _ in first)
                 (first if leads else others).append((kind, value))
-        return sorted(first, key=lambda pair: pair[0] != wanted) + others
+        return (first if wanted is None else sorted(first, key=lambda pair: pair[0] != wanted)) + others
 
     def read(record: dict[str, Any]) -> bool:
         name: Any = record.get("eventType")

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_mapping
 from omnireco.adapters.columns.blocks import Doubtful, is_large
 from omnireco.adapters.columns.fields import ABSENT, ID, LISTED, NUMBER, PART, TEXT, TIME, Rows, coded, mask_of, spelled
@@ -49,6 +51,7 @@ from omnireco.adapters.records import (
     listed,
     mapping,
     read_all,
+    read_columns,
     read_records,
     without_collection,
 )
@@ -147,7 +150,7 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
     e-mail and SMS (help.klaviyo.com/hc/en-us/articles/360036974872 and 360035345572): "Received SMS" is a text that a
     person received, "Sent SMS" one that they wrote. "Subscribed to List" is no consent to a channel. An event whose
     metric is in no page is counted as unknown. A bounce makes unreachable unless it calls itself soft. A metric may be
-    named by another page: a large file is read twice, other pages are held in memory.
+    named by another page: where that is a later one, a large file is read twice; other pages are held in memory.
 
     Examples
     --------
@@ -162,22 +165,76 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
     }
     if isinstance(records, (str, os.PathLike)) and is_large(Path(records)):
         with suppress(Doubtful, SchemaError, StorageError), without_collection():
-            return _read(records, named, _known(Path(records)))
+            try:
+                return read_columns(Path(records), *_roads(named, _Known()))
+            except _Late:
+                return _read(records, named, _known(Path(records)))
     with without_collection():
         pages = list(read_records(records, _WANTED))
     return _read(pages, named, _included(pages))
 
 
 def _read(records: Records, named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> Adapted:
-    return read_all(
-        records,
+    return read_all(records, *_roads(named, known))
+
+
+def _roads(named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> tuple[Any, ...]:
+    once = isinstance(known, _Known)
+    fields = {name: kind for name, kind in _FIELDS.items() if name != "included"} | _INCLUDED if once else _FIELDS
+    return (
         _WANTED,
         Collector,
         lambda out: _quick(out, named, known),
-        lambda _: Columns(_FIELDS, lambda rows, pages: _columns(rows, pages, named, known), "data[]", _parts),
+        lambda _: Columns(fields, lambda rows, pages: _columns(rows, pages, named, known), "data[]", _parts),
         lambda out, one: _one(out, one, named, known),
-        _events,
+        lambda pages: _events(_learnt(pages, known) if isinstance(known, _Known) else pages),
     )
+
+
+class _Late(Exception):
+    """A page says of a metric or profile what an event before it needed: the file must be read twice."""
+
+
+class _Known(dict[Any, Mapping[str, Any]]):
+    """What pages included so far of metrics and profiles, and what was asked for in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missed: set[Any] = set()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return what is known, and remember what is not."""
+        if key not in self:
+            self.missed.add(key)
+        return super().get(key, default)
+
+    def learn(self, found: Mapping[Any, Mapping[str, Any]]) -> None:
+        """Add what a page includes; ``_Late`` where an event before it may have been read otherwise."""
+        for key, about in found.items():
+            if key in self.missed or (key in self and _used(self[key]) != _used(about)):
+                raise _Late
+            self.setdefault(key, about)
+
+
+def _used(about: Mapping[str, Any]) -> tuple[Any, ...]:
+    return about.get("name"), about.get("external_id"), about.get("email"), dig(about, "location", "timezone")
+
+
+def _learnt(pages: Iterable[Mapping[str, Any]], known: _Known) -> Iterator[Mapping[str, Any]]:
+    for page in pages:
+        known.learn(_included([page]))
+        yield page
+
+
+def _learn(pages: Rows, known: _Known) -> None:
+    """Add what the pages of a table include; one that is odd is read by the rules."""
+    usual = np.ones(len(pages), np.bool_)
+    for row, line in enumerate(pages.column("included").to_pylist()):
+        if line is None or not _is_usual(line):
+            usual[row] = False
+        elif not pages.odd[row]:
+            known.learn(_included([{"included": plain(line)}]))
+    pages.mark(~usual)
 
 
 def _known(path: Path) -> dict[Any, Mapping[str, Any]]:
@@ -204,6 +261,8 @@ def _columns(rows: Rows, pages: Rows, named: Mapping[str, str], known: Mapping[A
     """Read usual events on items as columns."""
     pages.absent("attributes")
     pages.mark(~pages.given("included"))
+    if isinstance(known, _Known):
+        _learn(pages, known)
     rows.absent(*_ELSEWHERE, "event_properties")
     rows.mark(~rows.given("attributes"))
     titles, names = _titles(known), plain_names(named, lower=True)
@@ -243,7 +302,7 @@ def _profile(own: str, known: Mapping[Any, Mapping[str, Any]]) -> tuple[str | No
 def _about(own: Any, known: Mapping[Any, Mapping[str, Any]]) -> tuple[Any, Any, Any]:
     """Return the user, the hashed address and the zone of each profile, as far as pages include it."""
     code, people = coded(own, str)
-    found = [_profile(one, known) if ("profile", one) in known else (None, None, None) for one in people]
+    found = [(None, None, None) if known.get(("profile", one)) is None else _profile(one, known) for one in people]
     texts = ([str(part) if part is not None else None for part in parts] for parts in zip(*found, strict=True))
     external, address, zone = (spelled(code, part) for part in texts) if found else (spelled(code, []),) * 3
     return external, address, zone
