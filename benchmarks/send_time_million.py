@@ -21,7 +21,8 @@ from _common import options as options_of
 
 import omnireco as om
 from omnireco.data.clock import clock_changes
-from omnireco.timing import activity, answering, send_time, sessions
+from omnireco.timing import activity, answering, sessions
+from omnireco.timing.sending import response_model, send_time
 
 HOUR, WEEK = 3_600_000_000, 168
 ZONES = np.array(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Tokyo"], object)
@@ -43,7 +44,7 @@ STAGES = [
     (answering, "fit_curve", "slope and lift"),
     (answering, "log_rates", "log rate of each message"),
     (answering, "person_factors", "factors of people"),
-    (send_time.SendTimeModel, "_best_slots", "posterior, value, masks, best slot"),
+    (response_model.SendTimeModel, "_best_slots", "posterior, value, masks, best slot"),
 ]
 
 

@@ -87,6 +87,9 @@ def test_the_end_of_a_log_has_no_fractions_of_a_second():
     for value in (log, om.Dataset(log)):
         assert wrongs(value._repr_html_()) == []
     assert "known until 2025-05-01T09:00:30+00:00" in repr(om.Dataset(log))
+    shown = om.Dataset(log)._repr_html_()
+    assert "<th>events</th>" in shown
+    assert "<th>catalog</th>" not in shown  # a part that is not there has no row
 
 
 @pytest.mark.parametrize("name", [one for one in verbs.RECEIVERS if one != "ItemIndex"])  # no value: a search index

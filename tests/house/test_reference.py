@@ -97,6 +97,21 @@ def test_references_of_docstrings_become_links():
     assert hooks.on_page_content(":meth:<code>split</code>") == "<code>split</code>"
 
 
+def test_the_search_finds_pages_by_the_words_of_the_glossary():
+    hooks = _hooks()
+    assert {"A/B test", "control group", "holdout"} <= set(hooks.words_for("howto/holdout.md"))
+    assert hooks.words_for("design.md") == []
+    assert not [page for page in hooks._synonyms() if not (ROOT / "docs" / page).is_file()]
+
+
+def test_a_page_that_says_how_is_found_before_one_that_lists_names():
+    ranks = [
+        _hooks()._rank(page) for page in ("howto/holdout.md", "tutorial.md", "reference/data.md", "reference/names.md")
+    ]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(set(ranks)) == 4
+
+
 _SECTION = re.compile(
     r"^(?:Parameters|Other Parameters|Attributes)\n-+\n(.*?)(?=^[A-Z][\w ]*\n-{3,}\n|\Z)", re.M | re.S
 )

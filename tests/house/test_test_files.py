@@ -38,6 +38,7 @@ ELSEWHERE = {
         ("contract/test_part_laws.py", "laws over every kind of value, and over a class of a stranger"),
     ),
     "omnireco.models.together.blended": ("unit/test_blend.py", "the model beside its estimator"),
+    "omnireco.timing.sending.response_model": ("unit/test_send_time.py", "the model beside its estimator"),
     "omnireco.models.cold.attributes": (
         "unit/test_new_people.py",
         "attributes, segments and the chain of both are one subject",

@@ -231,6 +231,12 @@ def test_pictures():
         ax.figure.canvas.draw()
         assert ax.get_title(loc="left")
     assert len(plotting.channel_combinations(report, top=2).get_yticklabels()) == 3
+    free = om.evaluation.channel_report(
+        log_of(("ann", "tea", "web", "view", 0), ("bob", "tea", "app", "purchase", 1)), k=1
+    )
+    shares = plotting.channel_shares(free)  # no event has a value
+    assert [len(bars) for bars in shares.containers] == [len(free.channels)]
+    assert shares.get_title(loc="left") == "Share of people by channel"
     with pytest.raises(ParameterError, match="measure must be one of"):
         plotting.channels_over_time(report, measure="likes")
     alone = om.evaluation.channel_report(

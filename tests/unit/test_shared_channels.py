@@ -8,7 +8,8 @@ import omnireco as om
 from omnireco._core.units import WEEK
 from omnireco._kernels.week import curves
 from omnireco._kernels.week.kinds import Evidence, Follows, fit_follows
-from omnireco.timing import departures, send_time
+from omnireco.timing import departures
+from omnireco.timing.sending import response_model
 
 START, PEOPLE = pd.Timestamp("2025-03-03", tz="UTC"), 120
 HOURS = np.arange(24)
@@ -158,7 +159,7 @@ def test_what_is_answered_before_an_end_is_the_value_of_an_offer_that_ends_then(
     data = om.simulate(n_users=60, n_items=20, days=60, seed=3).dataset()
     model = om.SendTime().fit(data)
     ids = data.audience.users.ids[:20]
-    people, of_channel = model._people(ids, "email")[0], send_time._settings(model, 0)
+    people, of_channel = model._people(ids, "email")[0], response_model._settings(model, 0)
     known = model.activity.cells, model.activity.tables()
     hour = np.tile(np.arange(WEEK), (20, 1))
     for left in (1, 6, 30, 200):

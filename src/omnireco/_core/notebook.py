@@ -174,8 +174,8 @@ def _small_table(value: Any) -> Any:
 
 
 def _field_table(value: Any) -> str:
-    """Return the fields of a value, a row each: parameters as they are, what was learned by its size."""
-    held = _fields(value)
+    """Return the fields of a value that are there, a row each: parameters as they are, what was learned by its size."""
+    held = {name: part for name, part in _fields(value).items() if part is not None}
     if not held:
         return ""
     rows = "".join(f"<tr><th>{escape(name)}</th>{_cell(part)}</tr>" for name, part in held.items())
