@@ -209,6 +209,8 @@ def test_an_evaluation_takes_no_wrapped_number_for_a_person(session):
 
     truth = spark_of(session, pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
     lists = spark_of(session, pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"], "rank": [1, 1]}))
+    with pytest.raises(ParameterError, match="k is empty"):
+        om.spark.evaluate({"a": lists}, truth, k=[])
     far = lists.withColumn("user_id", f.col("user_id") + 65_536)  # as smallint they would be 1 and 2
     with pytest.raises(EmptyError, match="none of the 2 people"):
         om.spark.evaluate({"far": far}, truth.withColumn("user_id", f.col("user_id").cast("smallint")), k=1)
