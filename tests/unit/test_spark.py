@@ -219,9 +219,9 @@ def test_an_evaluation_takes_no_wrapped_number_for_a_person(session):
 def test_the_advice_for_times_without_a_zone_is_right_in_any_session(session, events, table):
     from pyspark.sql import functions as f
 
-    local = events.assign(timestamp=events["timestamp"].dt.tz_convert("Europe/Berlin").dt.tz_localize(None))
-    found = spark_of(session, local)
-    assert dict(found.dtypes)["timestamp"] == "timestamp_ntz"
+    local = events["timestamp"].dt.tz_convert("Europe/Berlin").dt.tz_localize(None)
+    found = spark_of(session, pd.DataFrame({"timestamp": local.astype(str)}))
+    found = found.withColumn("timestamp", f.col("timestamp").cast("timestamp_ntz"))
     given = f.concat(f.col("timestamp").cast("string"), f.lit(" Europe/Berlin")).cast("timestamp_ltz")
     last = [one.agg(f.max(f.unix_micros("timestamp"))).first()[0] for one in
             (found.withColumn("timestamp", given), table)]  # fmt: skip
