@@ -268,8 +268,8 @@ class TimeCut:
 
 def _columns(frame: Any) -> list[str]:
     """Return the names of the columns of a frame of any library; none of what is no frame."""
-    names: Any = getattr(frame, "columns", ())  # Arrow keeps arrays there
-    return [str(name) for name in getattr(frame, "column_names", names)]
+    names: Any = getattr(frame, "column_names", None) or getattr(frame, "columns", ())
+    return [str(name) for name in names]
 
 
 def _pandas(column: Any) -> pd.Series:

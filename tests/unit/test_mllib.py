@@ -55,6 +55,8 @@ def test_factors_of_mllib_place_people_where_mllib_does(session, events, implici
         om.spark.from_mllib(model, als, x)
     with pytest.raises(SchemaError, match="number without a label; there are 2 labels"):
         om.spark.from_mllib(model, als, x, labels=labels[:2])
+    with pytest.raises(SchemaError, match="the label of another one"):
+        om.spark.from_mllib(model, als, x, labels=[labels[0]] * len(labels))
     with pytest.raises(SchemaError, match="none of x"):
         om.spark.from_mllib(model, als, x, labels=[*labels[:-1], "another"])
     with pytest.raises(ParameterError, match="nonnegative"):

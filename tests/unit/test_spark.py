@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 
 pyspark = pytest.importorskip("pyspark", reason="PySpark (extra spark) is not installed")
 if shutil.which("java") is None:
@@ -158,6 +158,74 @@ def test_dated_consents_and_strange_zones_are_heeded_as_on_one_machine(session, 
         om.spark.send_times(timing, words, "2025-04-14", 7, channel="email")
     with pytest.raises(SchemaError, match="has no consent_email beside it"):
         om.spark.send_times(timing, people.drop("consent_email"), "2025-04-14", 7, channel="push")
+
+
+def test_settings_of_the_session_change_no_answer(session, world, data, timing):
+    people, asked = spark_of(session, world.users), {"channel": "email"}
+    want = timing.best(om.Dataset(audience=data.audience), "2025-04-14", 2, **asked)
+    other = {
+        "spark.sql.timestampType": "TIMESTAMP_NTZ",
+        "spark.sql.session.timeZone": "America/St_Johns",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
+        "spark.sql.ansi.enabled": "false",
+        "spark.sql.adaptive.enabled": "false",
+    }
+    usual = {name: session.conf.get(name) for name in other}
+    try:
+        for name, setting in other.items():
+            session.conf.set(name, setting)
+        found = om.spark.send_times(timing, people, "2025-04-14", 2, **asked)
+        assert dict(found.dtypes)["send_at"] == "timestamp"
+        got = found.toArrow().to_pandas().sort_values("user_id", ignore_index=True)
+    finally:
+        for name, setting in usual.items():
+            session.conf.set(name, setting)
+    assert (got["send_at"].to_numpy() == want["send_at"].to_numpy()).all()
+    assert (got["probability"].to_numpy() == want["probability"].to_numpy()).all()
+
+
+def test_ids_of_any_width_are_answered_and_those_of_another_kind_refused(session, events, table, world, timing):
+    from pyspark.sql import functions as f
+
+    model = om.EASE(weights=WEIGHTS).fit(om.Dataset(om.EventLog.from_frame(events)))
+    narrow = table.withColumn("user_id", f.col("user_id").cast("smallint"))
+    got = om.spark.recommend(model, narrow, k=3)
+    assert dict(got.dtypes)["user_id"] == "smallint"
+    assert got.toArrow().num_rows == om.spark.recommend(model, table, k=3).toArrow().num_rows
+    for kind, told in (("decimal(10,2)", "bigint"), ("binary", "string"), ("array<string>", "one value")):
+        ids = f.array(f.lit("a")) if kind.startswith("array") else f.lit("1").cast(kind)
+        with pytest.raises(SchemaError, match=told):
+            om.spark.recommend(model, table.withColumn("user_id", ids), k=3)
+    people = spark_of(session, world.users)
+    words = people.withColumn("user_id", f.col("user_id").cast("string"))
+    with pytest.raises(IdKindError, match=r"knows people by integers.*cast\('bigint'\)"):
+        om.spark.send_times(timing, words, "2025-04-14", 2, channel="email")
+    with pytest.raises(SchemaError, match="withColumnRenamed"):
+        om.spark.send_times(timing, people.withColumnRenamed("user_id", "User_ID"), "2025-04-14", 2, channel="email")
+
+
+def test_an_evaluation_takes_no_wrapped_number_for_a_person(session):
+    from pyspark.sql import functions as f
+
+    truth = spark_of(session, pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
+    lists = spark_of(session, pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"], "rank": [1, 1]}))
+    with pytest.raises(ParameterError, match="k is empty"):
+        om.spark.evaluate({"a": lists}, truth, k=[])
+    far = lists.withColumn("user_id", f.col("user_id") + 65_536)  # as smallint they would be 1 and 2
+    with pytest.raises(EmptyError, match="none of the 2 people"):
+        om.spark.evaluate({"far": far}, truth.withColumn("user_id", f.col("user_id").cast("smallint")), k=1)
+
+
+def test_the_advice_for_times_without_a_zone_is_right_in_any_session(session, events, table):
+    from pyspark.sql import functions as f
+
+    local = events["timestamp"].dt.tz_convert("Europe/Berlin").dt.tz_localize(None)
+    found = spark_of(session, pd.DataFrame({"timestamp": local.astype(str)}))
+    found = found.withColumn("timestamp", f.col("timestamp").cast("timestamp_ntz"))
+    given = f.concat(f.col("timestamp").cast("string"), f.lit(" Europe/Berlin")).cast("timestamp_ltz")
+    last = [one.agg(f.max(f.unix_micros("timestamp"))).first()[0] for one in
+            (found.withColumn("timestamp", given), table)]  # fmt: skip
+    assert last[0] == last[1]
 
 
 def test_people_who_stand_twice_or_have_no_consent_column_are_refused(session, world, timing):

@@ -146,7 +146,7 @@ def evaluate(
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
     check_progress(progress)
-    ks, named = _check_k(k), check_metrics(metrics)
+    ks, named = check_lengths(k), check_metrics(metrics)
     check_negatives(negatives)
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
@@ -229,7 +229,7 @@ def _fingerprint(*sides: _Pairs | None) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_k(k: Any) -> tuple[int, ...]:
+def check_lengths(k: Any) -> tuple[int, ...]:
     lengths = list(k) if isinstance(k, Iterable) and not isinstance(k, (str, bytes)) else [k]
     if not lengths:
         raise ParameterError("k is empty. Write k=10 or k=[5, 10].")

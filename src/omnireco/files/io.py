@@ -103,6 +103,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
             f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are "
             "written by their own library: frame.to_parquet(path)."
         ) from None
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"save: cannot write {target.name!r}: {error.strerror or error}.") from error
     return target
@@ -195,6 +197,7 @@ def _unknown(kind: str, name: str) -> str:
 
 def _path(path: Any, where: str) -> Path:
     """Return a path; what can be none is the caller's mistake."""
-    if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes) or "\0" in os.fspath(path):
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str) or "\0" in name:
         raise ParameterError(f"{where}: path must be a file's name, such as 'model.omnireco'. Got {shown(path)}.")
     return Path(path)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_integer, check_k, check_mapping, check_number, count_of, shown
+from omnireco._core.checks import check_integer, check_mapping, check_number, count_of, shown
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.evaluation.evaluate import check_lengths, check_metrics
 from omnireco.evaluation.evaluate import evaluate as measured
-from omnireco.evaluation.metrics import Metric, metric_name, ndcg, recall
+from omnireco.evaluation.metrics import Metric, ndcg, recall
 from omnireco.evaluation.report import Cell, Report, summarise
 from omnireco.spark.shipping import columns_of, fetched, private, spark_frame
 
@@ -69,8 +70,7 @@ def evaluate(
     where they are resampled. For more people than this machine holds, evaluate a sample of them:
     ``truth.where("xxhash64(user_id) % 100 = 0")``. Deterministic.
     """
-    ks = tuple(check_k(one) for one in (k if isinstance(k, Sequence) else [k]))
-    named = {metric_name(metric): metric for metric in metrics}
+    ks, named = check_lengths(k), check_metrics(metrics)
     check_number(confidence, "confidence", above=0.0, high=1.0)
     n_bootstrap, seed = check_integer(n_bootstrap, "n_bootstrap", low=0), check_integer(seed, "seed", low=0)
     chosen, given = _checked(lists, truth, max(ks, default=1))

@@ -112,6 +112,11 @@ def _named(ids: np.ndarray, known: Vocabulary, labels: Any) -> Vocabulary:
                 f"{len(listed):,} labels. Give those of the indexer that made the ratings: labels=indexer.labels."
             )
         names = np.array(listed, known.ids.dtype)[ids]
+    if twice := ids.size - len(set(names.tolist())):
+        raise SchemaError(
+            f"om.spark.from_mllib: {twice:,} of {ids.size:,} items have the label of another one. Give those of the "
+            "indexer that made the ratings: labels=indexer.labels."
+        )
     strange = int((known.codes(names, missing="none") < 0).sum())
     if strange:
         raise SchemaError(

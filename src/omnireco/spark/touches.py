@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from omnireco._core.checks import check_kind
+from omnireco._core.checks import check_kind, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
 from omnireco.data.dataset import Dataset
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
-from omnireco.errors import OmnirecoError
+from omnireco.errors import OmnirecoError, SchemaError
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.choosing import candidates as made
 from omnireco.planning.inputs import check_rules, check_verb
@@ -105,6 +105,10 @@ def candidates(
     kinds = columns_of(lists, f"{_WHERE}: lists", user_id="id", item_id="id", rank="number")
     own = check_people(people, f"{_WHERE}: people")
     check_same_ids(kinds["user_id"], own["user_id"], _WHERE, ("lists", "people"))
+    if lacking := [name for name in names if name not in own]:
+        raise SchemaError(
+            f"{_WHERE}: people have no column {shown(lacking[0])}. Add it, or leave it out of attributes=."
+        )
     if isinstance(timing, SendTimeModel):
         check_known(timing.activity.users, own["user_id"], _WHERE)
     check_kind(slots, Slots, "slots", "om.slots('2025-06-01', days=7)")
