@@ -45,6 +45,15 @@ class Piece:
     parsed: np.ndarray
     lines: _Lines
 
+    @property
+    def rows(self) -> pa.StructArray:
+        """The rows of the table; older versions of pyarrow make none of an empty table."""
+        import pyarrow as pa
+
+        if not self.table.num_rows:
+            return pa.array([], pa.struct(list(self.table.schema)))
+        return self.table.to_struct_array().combine_chunks()
+
     def __len__(self) -> int:
         """Return the number of lines, blank ones aside."""
         return len(self.lines)

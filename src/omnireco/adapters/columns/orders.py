@@ -108,7 +108,7 @@ def add_orders(
     found: list[tuple[Part, np.ndarray, np.ndarray]] = []
     n = 0
     for piece in pieces(path, wanted.where, schema_of):
-        rows = Rows(piece.table.to_struct_array().combine_chunks(), np.zeros(len(piece.parsed), np.bool_))
+        rows = Rows(piece.rows, np.zeros(len(piece.parsed), np.bool_))
         part = forms[0].read(rows, piece, statuses)
         _mark(rows, piece, forms[0])
         odd = np.ones(len(piece), np.bool_)

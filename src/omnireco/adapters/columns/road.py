@@ -186,7 +186,7 @@ def sampled(block: bytes, n: int, fields_of: Callable[[list[Any]], Mapping[str, 
 
 def _left(piece: Piece, name: str, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of some lines, and yield the others: whole lines, or elements of the lists in them."""
-    lines = Rows(piece.table.to_struct_array().combine_chunks(), np.zeros(len(piece.parsed), np.bool_))
+    lines = Rows(piece.rows, np.zeros(len(piece.parsed), np.bool_))
     rows, row = (lines, np.arange(len(lines))) if columns.elements is None else _elements(lines, columns.elements)
     found = columns.read(rows, lines)
     line_of = piece.parsed[row]
