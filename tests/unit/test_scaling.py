@@ -95,3 +95,16 @@ def test_the_small_space_steps_around_what_fit_would_take():
     assert found.trials["dropout"].unique().tolist() == [0.0, 0.25, 0.5]
     with pytest.raises(ParameterError, match="BuyAgain has none of the parameters factors, neighbors"):
         tune(om.BuyAgain(), data, horizon="10D")
+
+
+def test_the_ridge_of_short_histories_is_that_of_eight_cells():
+    """Toys has five cells a history, and its best ridge is 40; heavier cells need their squares of it."""
+    rng = np.random.default_rng(0)
+    for length, cells in ((2, 8), (5, 8), (12, 12)):
+        rows = np.repeat(np.arange(200), length)
+        columns = np.concatenate([rng.choice(40, length, replace=False) for _ in range(200)])
+        for weight in (1.0, 3.0):
+            x = om.Interactions.from_scipy(
+                sp.csr_matrix((np.full(rows.size, weight, np.float32), (rows, columns)), (200, 40))
+            )
+            assert om.EASE().settled(x).regularization == pytest.approx(5 * cells * weight**2)
