@@ -194,7 +194,8 @@ def put(record, path, value):
     for key in path[:-1]:
         record = record[key]
     if value == "drop":
-        del record[path[-1]]
+        if isinstance(record, list) or path[-1] in record:  # of an empty record nothing can be dropped
+            del record[path[-1]]
     else:
         record[path[-1]] = value
 
