@@ -93,6 +93,8 @@ class Estimator(ABC):
         Further parts that it reads where they are there.
     verbs : tuple of str
         Verbs of the model, which this object does not have before ``fit``.
+    ranks_repeats : bool
+        Whether its lists are mostly of what people had before, so that searches let them repeat.
 
     Examples
     --------
@@ -109,6 +111,7 @@ class Estimator(ABC):
     needs: ClassVar[tuple[str, ...]] = ("events",)
     reads: ClassVar[tuple[str, ...]] = ()
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "score", "similar_items", "similar_users", "items")
+    ranks_repeats: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -14,8 +14,6 @@ from omnireco.evaluation.metrics import Metric
 from omnireco.evaluation.trials.judging import truth_of
 from omnireco.evaluation.trials.shares import Sides
 from omnireco.evaluation.trials.space import Trials, small_space
-from omnireco.models.matrix.popularity import BuyAgain
-from omnireco.models.sequence.next_basket import NextBasket
 
 __all__ = ["foretold", "is_blend", "lighter", "repeats", "spaces_of", "weighed"]
 
@@ -35,7 +33,7 @@ def repeats(estimator: Any) -> bool:
     """Return whether its lists are mostly of what people had before."""
     if is_blend(estimator):
         return any(repeats(one) for one in estimator.get_params(deep=False)["models"].values())
-    return isinstance(estimator, NextBasket | BuyAgain)
+    return bool(getattr(estimator, "ranks_repeats", False))
 
 
 def lighter(estimator: Any, n_items: int) -> Any:

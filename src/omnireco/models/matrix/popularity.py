@@ -101,6 +101,8 @@ class BuyAgain(Estimator):
     ['cup', 'tea']
     """
 
+    ranks_repeats: ClassVar[bool] = True
+
     prior_strength: float = 1.0
     weights: Weights | None = None
 

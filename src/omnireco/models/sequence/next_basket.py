@@ -106,6 +106,8 @@ class NextBasket(Estimator):
     ['milk', 'tea', 'jam']
     """
 
+    ranks_repeats: ClassVar[bool] = True
+
     neighbors: int | None = None
     neighbors_weight: float | None = None
     linear_weight: float | None = None
