@@ -17,6 +17,7 @@ from omnireco._core.small import Settings, Value
 from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.least_squares import diverged, full_loss, learn
 from omnireco._kernels.als.loss import Loss
+from omnireco._kernels.ordered_product import ordered_product
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions, targets_by_cell
 from omnireco.data.parts import Ids
@@ -466,11 +467,8 @@ class FactorModel(Model):
         return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
-        vectors = self._place(histories, None, None if targets is None else targets.data).astype(np.float64)
-        scores = np.zeros((vectors.shape[0], codes.size))
-        for factor in range(vectors.shape[1]):  # the order of summation that topk promises
-            scores += vectors[:, factor, None] * self.factors[codes, factor].astype(np.float64)
-        return scores.astype(np.float32)
+        vectors = self._place(histories, None, None if targets is None else targets.data)
+        return ordered_product(vectors, self.factors[codes]).astype(np.float32)
 
     def _factorised(self) -> FactorModel:
         return self

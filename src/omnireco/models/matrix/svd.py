@@ -14,6 +14,7 @@ from omnireco._core.compute import Progress, one_blas_thread
 from omnireco._core.contract import Estimator
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.small import Value
+from omnireco._kernels.ordered_product import ordered_product
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
@@ -184,11 +185,7 @@ class ProjectionModel(Model):
         return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        vectors = self._place(histories).astype(np.float64)
-        scores = np.zeros((vectors.shape[0], codes.size))
-        for factor in range(vectors.shape[1]):  # the order of summation that topk promises
-            scores += vectors[:, factor, None] * self.decode[codes, factor].astype(np.float64)
-        return scores.astype(np.float32)
+        return ordered_product(self._place(histories), self.decode[codes]).astype(np.float32)
 
     def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         past, weight = history.indices, history.data.astype(np.float64) * (1.0 if targets is None else targets)

@@ -15,6 +15,7 @@ from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, numbers, sound
 from omnireco._core.small import Each, Number, Plain, Text, Value
+from omnireco._kernels.ordered_product import ordered_product
 from omnireco._kernels.topk.exact import ItemIndex, select, topk
 from omnireco.data.dataset import matrix_of
 from omnireco.data.interactions import Interactions
@@ -322,12 +323,9 @@ class ChannelModel(Model):
             past, more = self._for_base(histories, targets)
             return self.base._score(past, codes, **more)
         if (model := self.base._factorised()) is not None:
-            vectors = self._widened(model, histories, targets, None).astype(np.float64)
-            sides = np.concatenate([model.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)
-            scores = np.zeros((len(vectors), codes.size))
-            for factor in range(vectors.shape[1]):  # the order of summation that topk promises
-                scores += vectors[:, factor, None] * sides[:, factor]
-            return scores.astype(np.float32)
+            vectors = self._widened(model, histories, targets, None)
+            sides = np.concatenate([model.factors[codes], bias[codes][:, None]], axis=1)
+            return ordered_product(vectors, sides).astype(np.float32)
         return self._all(histories, targets)[:, codes]
 
     def _for_base(
@@ -352,9 +350,7 @@ class ChannelModel(Model):
         """Return the vectors of people with one number more, their score per unit of log-lift: (n, d + 1)."""
         vectors = base._place(histories, threads, None if targets is None else targets.data)
         wide, spread = vectors.astype(np.float64), np.asarray(self._spread)
-        turned = np.zeros(wide.shape)
-        for factor in range(wide.shape[1]):  # summed in one order, whoever else is in the batch
-            turned += wide[:, factor, None] * spread[factor]
+        turned = ordered_product(wide, spread.T)
         deviation = np.sqrt(np.maximum((turned * wide).sum(axis=1), 0.0))
         return np.concatenate([vectors, to_float32(self.lift * deviation)[:, None]], axis=1)
 
