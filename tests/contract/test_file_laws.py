@@ -72,8 +72,8 @@ ROOMS = (
 )
 FORMS_BY_NAME = {form.name: form for form in FORMS}
 INNER = {  # parts of models, made and saved by them
-    "Answers", "Calendar", "Clocks", "Counted", "Curve", "DelayMixture", "EventColumns", "Facts", "Field", "Mix", "Pasts", "Population",
-    "Posteriors", "Quadratic", "Scorer", "Setting", "Table", "Trees", "Truth",
+    "Answers", "Calendar", "Clocks", "Counted", "Curve", "DelayMixture", "EventColumns", "Facts", "Field", "Found", "Held", "Mix",
+    "Pasts", "Population", "Posteriors", "Quadratic", "Scorer", "Setting", "Table", "Trees", "Truth",
 }  # fmt: skip
 
 

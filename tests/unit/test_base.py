@@ -99,7 +99,7 @@ def test_histories_refused():
     other = Interactions.from_scipy(X.csr, items=list("abcdz"))
     assert lists(MODEL.recommend(other, k=1)) == ["e", "d", "c", "b", "a"]  # nobody chose z
     known = Interactions.from_scipy(sp.csr_matrix(SEEN[:, ::-1]), items=list("zdcba"))
-    with pytest.raises(UnknownIdError, match=r"recommend: .* 1 items .*histories.with_items\(model.items\)") as caught:
+    with pytest.raises(UnknownIdError, match=r"recommend: .* 1 item .*histories.with_items\(model.items\)") as caught:
         MODEL.recommend(Interactions.from_scipy(sp.csr_matrix(np.eye(5)), items=list("zdcba")), k=1)
     assert "'z'" not in str(caught.value)
     assert MODEL.score(known.with_items(MODEL.items), ["a"]).shape == (5, 1)

@@ -215,7 +215,7 @@ def test_the_seed_draws_the_people_that_are_learned_from(kind, data, monkeypatch
         ("activity", "_PEOPLE_FOR_STRENGTHS"),
         ("activity", "_PEOPLE_FOR_SEGMENTS"),
         ("reading_clock", "_PEOPLE_TO_FIT_ON"),
-        ("send_time", "_MESSAGES_TO_FIT_ON"),
+        ("sending.send_time", "_MESSAGES_TO_FIT_ON"),
     ):
         monkeypatch.setattr(f"omnireco.timing.{module}.{name}", 40)
     one, other = (answers(kind(seed=seed).fit(data), data) for seed in (0, 1))

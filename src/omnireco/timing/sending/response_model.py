@@ -358,7 +358,7 @@ class SendTimeModel:
         --------
         >>> import omnireco as om
         >>> data = om.simulate(n_users=80, n_items=20, days=90, seed=1).dataset()
-        >>> model = SendTime().fit(data)
+        >>> model = om.SendTime().fit(data)
         >>> evening = om.data.Touches.of(data, data.audience.users.ids[:3], channel="push", at="2025-04-14T18:00:00Z")
         >>> table = model.table(evening, confidence=0.9)
         >>> bool((table["low"] <= table["probability"]).all() and (table["probability"] <= table["high"]).all())
