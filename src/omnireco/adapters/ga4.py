@@ -24,7 +24,7 @@ from omnireco.adapters.quick import (
     plain_names,
     usual,
 )
-from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_all
+from omnireco.adapters.records import Adapted, Collector, Records, Source, Wanted, dig, listed, read_all
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
 from omnireco.data.frames.suspicion import is_return
@@ -107,11 +107,13 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     named = EVENTS | dict(check_mapping(events, "events", "{'view_promotion': 'view'}"))
     return read_all(
         records,
-        _WANTED,
-        Collector,
-        lambda out: _quick(out, named),
-        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows, named)),
-        lambda out, row: _one(out, row, named),
+        Source(
+            _WANTED,
+            Collector,
+            lambda out: _quick(out, named),
+            lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows, named)),
+            lambda out, row: _one(out, row, named),
+        ),
     )
 
 

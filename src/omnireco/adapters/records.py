@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ __all__ = [
     "Collector",
     "Records",
     "Refused",
+    "Source",
     "Unreadable",
     "Wanted",
     "collected",
@@ -385,15 +386,18 @@ Parts = Callable[[Iterator[Mapping[str, Any]]], Iterator["Mapping[str, Any] | Re
 """The records within records, such as those of a page."""
 
 
-def read_all(
-    records: Records,
-    wanted: Wanted,
-    collector: Callable[[], Collector],
-    quick: Callable[[Collector], Callable[[Any], bool]],
-    columns: Callable[[Collector], Columns],
-    read_one: Callable[[Collector, Mapping[str, Any]], None],
-    parts: Parts | None = None,
-) -> Adapted:
+class Source(NamedTuple):
+    """How a source is read: the usual record quickly, those of a large file as columns, and any by the rules."""
+
+    wanted: Wanted
+    collector: Callable[[], Collector]
+    quick: Callable[[Collector], Callable[[Any], bool]]
+    columns: Callable[[Collector], Columns]
+    read_one: Callable[[Collector, Mapping[str, Any]], None]
+    parts: Parts | None = None
+
+
+def read_all(records: Records, source: Source) -> Adapted:
     """Read records into a collector: large files as columns, and what these leave record by record.
 
     A file that cannot be read to its end is read again from its beginning, record by record: so all errors, and what
@@ -401,24 +405,16 @@ def read_all(
     """
     if isinstance(records, (str, os.PathLike)) and is_large(path := Path(records)):
         try:
-            return read_columns(path, wanted, collector, quick, columns, read_one, parts)
+            return read_columns(path, source)
         except (Doubtful, SchemaError, StorageError):
             pass
-    out = collector()
-    if parts is None:
-        return read_each(out, read_records(records, wanted, quick(out)), read_one)
-    return _each(out, parts(read_records(records, wanted)), quick(out), read_one)
+    out = source.collector()
+    if source.parts is None:
+        return read_each(out, read_records(records, source.wanted, source.quick(out)), source.read_one)
+    return _each(out, source.parts(read_records(records, source.wanted)), source)
 
 
-def read_columns(
-    path: Path,
-    wanted: Wanted,
-    collector: Callable[[], Collector],
-    quick: Callable[[Collector], Callable[[Any], bool]],
-    columns: Callable[[Collector], Columns],
-    read_one: Callable[[Collector, Mapping[str, Any]], None],
-    parts: Parts | None = None,
-) -> Adapted:
+def read_columns(path: Path, source: Source) -> Adapted:
     """Read a large file as columns, and what these leave record by record.
 
     Raises
@@ -426,20 +422,16 @@ def read_columns(
     Doubtful, SchemaError, StorageError
         When the file cannot be read so to its end.
     """
-    out = collector()
-    left = records_left(path, wanted, out, columns(out))
-    if parts is None:
-        return read_each(out, read_records(left, wanted, quick(out)), read_one)
-    return _each(out, _parts_left(left, wanted, parts), quick(out), read_one)
+    out = source.collector()
+    left = records_left(path, source.wanted, out, source.columns(out))
+    if source.parts is None:
+        return read_each(out, read_records(left, source.wanted, source.quick(out)), source.read_one)
+    return _each(out, _parts_left(left, source.wanted, source.parts), source)
 
 
-def _each(
-    out: Collector,
-    records: Iterator[Any],
-    quick: Callable[[Any], bool],
-    read_one: Callable[[Collector, Mapping[str, Any]], None],
-) -> Adapted:
-    return read_each(out, (one for one in records if not quick(one)), read_one)
+def _each(out: Collector, records: Iterator[Any], source: Source) -> Adapted:
+    quick = source.quick(out)
+    return read_each(out, (one for one in records if not quick(one)), source.read_one)
 
 
 def _parts_left(left: Iterator[Any], wanted: Wanted, parts: Parts) -> Iterator[Mapping[str, Any] | Refused]:

@@ -29,6 +29,7 @@ from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Source,
     Unreadable,
     Wanted,
     dig,
@@ -164,11 +165,13 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     }
     return read_all(
         records,
-        _WANTED,
-        Collector,
-        lambda out: _quick(out, named),
-        lambda _: Columns(_FIELDS, lambda calls, _: _columns(calls, named)),
-        lambda out, call: _one(out, call, named, channel),
+        Source(
+            _WANTED,
+            Collector,
+            lambda out: _quick(out, named),
+            lambda _: Columns(_FIELDS, lambda calls, _: _columns(calls, named)),
+            lambda out, call: _one(out, call, named, channel),
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from omnireco.adapters.columns.fields import ID, PART, TEXT, TIME, Rows, spelled
 from omnireco.adapters.columns.road import Chunk, Columns, Found, first_known, links_of, zones_of
 from omnireco.adapters.people import withdrawn_channel
 from omnireco.adapters.quick import Known, Odd, Zones, first_id, id_of, instant_of, persons, usual
-from omnireco.adapters.records import Adapted, Collector, Records, Wanted, first_of, mapping, read_all
+from omnireco.adapters.records import Adapted, Collector, Records, Source, Wanted, first_of, mapping, read_all
 from omnireco.adapters.values import as_id, as_number, as_person
 from omnireco.errors import ParameterError
 
@@ -99,11 +99,13 @@ def braze(records: Records, *, event_type: str | None = None, events: Mapping[st
     named = {str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'viewed': 'view'}").items()}
     return read_all(
         records,
-        _WANTED,
-        Collector,
-        _quick,
-        lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows)),
-        lambda out, one: _one(out, one, event_type, named),
+        Source(
+            _WANTED,
+            Collector,
+            _quick,
+            lambda _: Columns(_FIELDS, lambda rows, _: _columns(rows)),
+            lambda out, one: _one(out, one, event_type, named),
+        ),
     )
 
 

@@ -43,6 +43,7 @@ from omnireco.adapters.records import (
     Collector,
     Records,
     Refused,
+    Source,
     Unreadable,
     Wanted,
     dig,
@@ -166,7 +167,7 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
     if isinstance(records, (str, os.PathLike)) and is_large(Path(records)):
         with suppress(Doubtful, SchemaError, StorageError), without_collection():
             try:
-                return read_columns(Path(records), *_roads(named, _Known()))
+                return read_columns(Path(records), _source(named, _Known()))
             except _Late:
                 return _read(records, named, _known(Path(records)))
     with without_collection():
@@ -175,13 +176,13 @@ def klaviyo(records: Records, *, events: Mapping[str, str] | None = None) -> Ada
 
 
 def _read(records: Records, named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> Adapted:
-    return read_all(records, *_roads(named, known))
+    return read_all(records, _source(named, known))
 
 
-def _roads(named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> tuple[Any, ...]:
+def _source(named: Mapping[str, str], known: Mapping[Any, Mapping[str, Any]]) -> Source:
     once = isinstance(known, _Known)
     fields = {name: kind for name, kind in _FIELDS.items() if name != "included"} | _INCLUDED if once else _FIELDS
-    return (
+    return Source(
         _WANTED,
         Collector,
         lambda out: _quick(out, named, known),

@@ -18,6 +18,7 @@ from omnireco.adapters.records import (
     Collector,
     Records,
     Refused,
+    Source,
     Unreadable,
     Wanted,
     first_of,
@@ -106,12 +107,14 @@ def opentelemetry(
     wanted = (item, value, channel)
     return read_all(
         records,
-        _WANTED,
-        Collector,
-        lambda out: _quick(out, named, wanted),
-        lambda _: Columns(_FIELDS, lambda rows, lines: _columns(rows, lines, named, wanted), _RECORDS, _parts),
-        lambda out, one: _one(out, one, named, wanted),
-        _log_records,
+        Source(
+            _WANTED,
+            Collector,
+            lambda out: _quick(out, named, wanted),
+            lambda _: Columns(_FIELDS, lambda rows, lines: _columns(rows, lines, named, wanted), _RECORDS, _parts),
+            lambda out, one: _one(out, one, named, wanted),
+            _log_records,
+        ),
     )
 
 
