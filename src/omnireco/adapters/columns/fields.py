@@ -422,11 +422,11 @@ def instants_of(column: pa.Array) -> Any:
     odd = np.flatnonzero((micro < 0) & mask_of(column.is_valid()))
     if not (micro >= 0).any():
         return instants(column.to_pylist(), naive=True)
-    at = pd.Series(pd.to_datetime(micro, unit="us", utc=True)).where(micro >= 0)
     if odd.size > len(column) // 10:
         return instants(column.to_pylist(), naive=True)
-    if odd.size:
-        read = instants(column.take(odd).to_pylist(), naive=True)
-        at = at.dt.as_unit("ns") if read.dt.unit == "ns" else at
-        at.iloc[odd] = read.dt.as_unit(at.dt.unit).to_numpy()
-    return at
+    at = np.where(micro >= 0, micro, np.iinfo(np.int64).min).view("datetime64[us]")
+    rows = np.append(odd, np.argmax(micro >= 0))  # beside the odd ones one that tells the unit, which pandas chooses
+    read = instants(column.take(rows).to_pylist(), naive=True).dt.tz_localize(None).to_numpy()
+    at = at.astype(read.dtype)
+    at[rows] = read
+    return pd.Series(at).dt.tz_localize("UTC")
