@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,13 +56,16 @@ def read_texts(path: Path, wanted: Collection[str]) -> pd.DataFrame | None:
 def _names(path: Path) -> list[str]:
     """Return the names of the columns of a plain file; ValueError where it is not plain."""
     head, last = b"", b""
+    decoder = codecs.getincrementaldecoder("utf-8")()  # pyarrow does not look at columns that are not wanted
     with path.open("rb") as file:
         while read := file.read(_BLOCK):
+            decoder.decode(read)
             block = last + read  # the last byte of the block before, for ends of lines
             head = head or read
             if b'"' in read or b"\0" in read or block.count(b"\r") != block.count(b"\r\n") + block.endswith(b"\r"):
                 raise ValueError(path.name)
             last = read[-1:] if read.endswith(b"\r") else b""
+    decoder.decode(b"", final=True)
     if last:
         raise ValueError(path.name)
     first, found, _ = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
