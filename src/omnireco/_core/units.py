@@ -1,9 +1,10 @@
 """Units of time: instants and durations are whole microseconds; a local week is 168 hours, from Monday 00:00 on."""
 
-__all__ = ["DAY_US", "EPOCH_DAY", "EPOCH_HOUR", "HOUR_US", "MINUTE_US", "SECOND_US", "WEEK", "WEEK_US"]
+__all__ = ["DAY_US", "EPOCH_DAY", "EPOCH_HOUR", "HOUR_US", "MINUTE_US", "QUARTER_US", "SECOND_US", "WEEK", "WEEK_US"]
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
+QUARTER_US = 15 * MINUTE_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US

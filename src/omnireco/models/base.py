@@ -711,10 +711,10 @@ class _Eligible:
             return cls(_item_mask(eligible, items, "eligible"))
         labels, options = _labels(eligible[0]), eligible[1]
         if len(labels) != n_users:
+            rows, order_of = ("rows of histories", "histories.users.ids") if of == "people" else (of, of)
             raise ParameterError(
-                f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} "
-                f"{of if of != 'people' else 'rows of histories'}. Give one each, in the order of "
-                f"{of if of != 'people' else 'histories.users.ids'}."
+                f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} {rows}. Give one each, "
+                f"in the order of {order_of}."
             )
         order = {label: code for code, label in enumerate(options)}
         if missing := sum(label not in order for label in labels):

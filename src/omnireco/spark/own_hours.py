@@ -11,13 +11,14 @@ import numpy as np
 
 from omnireco._core.checks import check_choice, check_duration, check_kind, check_names, count_of, shown
 from omnireco._core.compute import always_compiled
-from omnireco._core.units import WEEK
+from omnireco._core.units import QUARTER_US, WEEK
 from omnireco._kernels.week.curves import Cells
 from omnireco._kernels.week.curves import profiles as curves
 from omnireco._kernels.week.size import small
 from omnireco._kernels.week.strengths import trust_of
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
+from omnireco.data.frames.dates import FEWEST_MIXED, FEWEST_OF_UTC
 from omnireco.data.large.lazy import clock_after
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE
@@ -32,7 +33,6 @@ __all__ = ["profiles"]
 
 _WHERE = "om.spark.profiles"
 _PEOPLE = 10_000  # of a part
-_QUARTER_US = 900_000_000
 _EVENTS = {"user_id": "id", "item_id": "id", "channel": "text", "event": "text", "timestamp": "instant"}
 _SENT = ("channel", "sent_at", "responded_at", "clicked_at")
 
@@ -155,7 +155,7 @@ def _checked_events(log: Any, timestamp: str) -> int | None:
     needed = ("user_id", "channel", "event", "timestamp")
     lost = [f.sum(f.col(name).isNull().cast("long")).alias(f"no_{name}") for name in needed]
     us = f.unix_micros("timestamp")
-    whole = f.sum((us % _QUARTER_US == 0).cast("long")).alias("whole")
+    whole = f.sum((us % QUARTER_US == 0).cast("long")).alias("whole")
     found = log.groupBy("channel", "event").agg(f.count(f.lit(1)).alias("rows"), f.max(us).alias("last"), whole, *lost)
     kinds = [row.asDict() for row in found.collect()]
     for name in needed:
@@ -165,9 +165,9 @@ def _checked_events(log: Any, timestamp: str) -> int | None:
                 f"events.where('{name} is not null')."
             )
     rows, quarters = (sum(one[name] or 0 for one in kinds) for name in ("rows", "whole"))
-    doubtful = [one for one in kinds if one["rows"] >= 3 and one["whole"] == one["rows"]]
-    doubtful += [one for one in kinds if one["rows"] >= 20 and 2 * one["whole"] > one["rows"]]
-    if timestamp == "detect" and (doubtful or (rows >= 3 and quarters == rows)):
+    doubtful = [one for one in kinds if one["rows"] >= FEWEST_OF_UTC and one["whole"] == one["rows"]]
+    doubtful += [one for one in kinds if one["rows"] >= FEWEST_MIXED and 2 * one["whole"] > one["rows"]]
+    if timestamp == "detect" and (doubtful or (rows >= FEWEST_OF_UTC and quarters == rows)):
         n = sum(one["whole"] for one in doubtful) or quarters
         raise ParameterError(
             f"{_WHERE}: {count_of(n, 'event')} of a channel and type lie on whole quarters of an hour, as dates do, of "

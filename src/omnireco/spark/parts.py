@@ -48,6 +48,11 @@ class Part(NamedTuple):
     held: int
     rows: tuple[int, ...]
 
+    @property
+    def shared(self) -> np.ndarray:
+        """Positions of its rows among those that the parts share."""
+        return np.array(self.rows, np.int64)
+
 
 class Parts(NamedTuple):
     """The parts, kept by the cluster as ``frame``, the rows that they share, and their blocks where they fit here."""
@@ -56,6 +61,11 @@ class Parts(NamedTuple):
     known: tuple[Part, ...]
     rows: tuple[Row, ...]
     here: Mapping[int, Block]
+
+    @property
+    def by_number(self) -> dict[int, Part]:
+        """The parts by their numbers."""
+        return {part.number: part for part in self.known}
 
     @property
     def limit(self) -> np.ndarray:

@@ -73,7 +73,7 @@ def _added(blocks: Iterable[tuple[Part, Block]], price: np.ndarray, band: float)
     height, rounding, crowd = 0.0, 0.0, 0.0
     used, bend = np.zeros(n), np.zeros((n, n) if band > 0 else (0, 0))
     for part, block in blocks:
-        mine = np.array(part.rows, np.int64)
+        mine = part.shared
         one = height_of(block, price[mine], band)
         height, rounding, crowd = height + one.height, rounding + one.rounding, crowd + one.crowd
         used[mine] += one.used
@@ -89,7 +89,7 @@ def _there(parts: Parts, price: np.ndarray, band: float) -> tuple[Sums, float]:
     """
     import pyarrow as pa
 
-    n, known = price.size, {part.number: part for part in parts.known}
+    n, known = price.size, parts.by_number
     schema = pa.schema(
         {"part": pa.int32(), "height": pa.float64(), "rounding": pa.float64(), "crowd": pa.float64()}
         | {"used": pa.binary(), "bend": pa.binary()}
@@ -146,13 +146,13 @@ def taken(parts: Parts, price: np.ndarray, quota: Mapping[int, np.ndarray], near
         found: dict[str, Any] = {"part": part.number, "value": one.value, "n": int(one.chosen.sum())}
         for name in ("used", "wanted", "unmet"):
             wide = np.zeros(n)
-            wide[np.array(part.rows, np.int64)] = getattr(one, name)
+            wide[part.shared] = getattr(one, name)
             found[name] = wide.tolist()
         return found
 
     if parts.here:
         work: list[Callable[[], Taken]] = [
-            partial(taken_of, parts.here[part.number], price[np.array(part.rows, np.int64)], quota[part.number], near)
+            partial(taken_of, parts.here[part.number], price[part.shared], quota[part.number], near)
             for part in parts.known
         ]
         done = zip(parts.known, in_parallel(work, None), strict=True)
@@ -161,12 +161,12 @@ def taken(parts: Parts, price: np.ndarray, quota: Mapping[int, np.ndarray], near
     schema = pa.schema(
         {"part": pa.int32(), "value": pa.float64(), "n": pa.int64(), "used": many, "wanted": many, "unmet": many}
     )
-    known = {part.number: part for part in parts.known}
+    known = parts.by_number
 
     @private
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         for part, block in _blocks(batches, known):
-            one = taken_of(block, price[np.array(part.rows, np.int64)], quota[part.number], near)
+            one = taken_of(block, price[part.shared], quota[part.number], near)
             yield from pa.Table.from_pylist([line(part, one)], schema=schema).to_batches()
 
     kinds = "part int, value double, n bigint, used array<double>, wanted array<double>, unmet array<double>"
@@ -189,7 +189,7 @@ def sent(
     """
     import pyarrow as pa
 
-    known = {part.number: part for part in parts.known}
+    known = parts.by_number
     place = {
         one["part"]: np.sort(parts.here[one["part"]].touch[one["chosen"]]).astype(np.uint32)
         for one in lines
@@ -200,7 +200,7 @@ def sent(
         if part.number in place:
             return place[part.number]
         block = unpacked(data.as_py(), part.checksum)
-        one = taken_of(block, price[np.array(part.rows, np.int64)], quota[part.number], near)
+        one = taken_of(block, price[part.shared], quota[part.number], near)
         return np.sort(block.touch[one.chosen])
 
     @private

@@ -28,6 +28,7 @@ __all__ = [
     "TRUTH",
     "Rows",
     "coded",
+    "codes_of",
     "ids_of",
     "instants_of",
     "joined",
@@ -120,6 +121,11 @@ class Rows:
 
     def __init__(self, array: Any, odd: np.ndarray, parent: np.ndarray | None = None) -> None:
         self.array, self.odd, self.parent = array, odd, parent
+
+    @classmethod
+    def of(cls, array: Any) -> Rows:
+        """Return rows of which none is odd yet."""
+        return cls(array, np.zeros(len(array), np.bool_))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -290,11 +296,16 @@ def mask_of(found: pa.Array) -> np.ndarray:
     return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 
 
+def codes_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Return the code of each text, int64 and -1 where it is missing, and the distinct texts."""
+    encoded = column.dictionary_encode()
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+
+
 def coded(column: pa.Array, rule: Callable[[str], Any]) -> tuple[np.ndarray, list[Any]]:
     """Return the code of each text, -1 where it is missing, and what a rule makes of each distinct one."""
-    encoded = column.dictionary_encode()
-    code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return code, [rule(one) for one in encoded.dictionary.to_pylist()]
+    code, texts = codes_of(column)
+    return code, [rule(one) for one in texts.to_pylist()]
 
 
 def joined(one: pa.Array, other: pa.Array) -> pa.Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from omnireco.adapters.columns.blocks import Doubtful, Piece, holding, lines_at, pieces
-from omnireco.adapters.columns.fields import Rows, mask_of, parents, spelled
+from omnireco.adapters.columns.fields import Rows, codes_of, mask_of, parents, spelled
 from omnireco.adapters.columns.road import sampled
 from omnireco.adapters.columns.tables import Chunk
 from omnireco.adapters.files import Wanted, decoded
@@ -108,7 +108,7 @@ def add_orders(
     found: list[tuple[Part, np.ndarray, np.ndarray]] = []
     n = 0
     for piece in pieces(path, wanted.where, schema_of):
-        rows = Rows(piece.rows, np.zeros(len(piece.parsed), np.bool_))
+        rows = Rows.of(piece.rows)
         part = forms[0].read(rows, piece, statuses)
         _mark(rows, piece, forms[0])
         odd = np.ones(len(piece), np.bool_)
@@ -120,17 +120,12 @@ def add_orders(
             raise Doubtful
     if not found:
         raise Doubtful
-    whole, number, good = _united(found)
-    good, code = _settled(
-        whole, good, {key for each in left.values() for one in each for key in keys_of(one)}, forms[0]
-    )
-    moved = number[~good & _is_good(found)]
+    whole, number, ordinary = _united(found)
+    keys = {key for each in left.values() for one in each for key in keys_of(one)}
+    good, code = _settled(whole, ordinary, keys, forms[0])
+    moved = number[ordinary & ~good]
     left |= {line: parsed(text) for line, text in lines_at(path, wanted.where, moved)}
     _assemble(out, whole, number, good, code, statuses, n, left, lambda rest: read_rest(rest, forms[0]))
-
-
-def _is_good(found: list[tuple[Part, np.ndarray, np.ndarray]]) -> np.ndarray:
-    return np.concatenate([good for _, _, good in found])
 
 
 def _mark(rows: Rows, piece: Piece, form: Form) -> None:
@@ -157,8 +152,8 @@ def _united(found: list[tuple[Part, np.ndarray, np.ndarray]]) -> tuple[Part, np.
     parts = [part for part, _, _ in found]
     starts = np.cumsum([0, *(part.at.size for part in parts)])
 
-    def numbers(*name: Any) -> np.ndarray:
-        return np.concatenate([getattr(part, name[0]) for part in parts])
+    def numbers(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
 
     def texts(columns: list[Any]) -> Any:
         return pa.concat_arrays([one.cast(pa.string()) for one in columns])
@@ -193,11 +188,10 @@ def _settled(whole: Part, good: np.ndarray, keys: set[str | None], form: Form) -
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    encoded = whole.key.dictionary_encode()
-    code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    size = len(encoded.dictionary)
+    code, distinct = codes_of(whole.key)
+    size = len(distinct)
     named = pa.array([key for key in keys if key is not None], pa.string())
-    odd = np.append(mask_of(pc.is_in(encoded.dictionary, value_set=named)), True)
+    odd = np.append(mask_of(pc.is_in(distinct, value_set=named)), True)
     orders = np.flatnonzero(good & ~whole.is_line)
     times = np.bincount(code[orders], minlength=size)
     if form.alone:
@@ -284,7 +278,7 @@ def _line_names(order: Any, row: np.ndarray, item: Any) -> Any:
     import pyarrow.compute as pc
 
     names = pc.binary_join_element_wise(pc.binary_join_element_wise("order ", order, ""), item, "/")
-    code = item.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    code, _ = codes_of(item)
     by = np.lexsort([code, row])
     again = (row[by][1:] == row[by][:-1]) & (code[by][1:] == code[by][:-1])
     if not again.any():
@@ -301,9 +295,8 @@ def _line_names(order: Any, row: np.ndarray, item: Any) -> Any:
 def _facts(whole: Part, record: np.ndarray, good: np.ndarray) -> Iterator[Fact]:
     """Yield who ordered, and of each person's consents the newest yes and the newest no."""
     rows = np.flatnonzero(good & ~whole.is_line)
-    encoded = whole.user.take(rows).dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    code, distinct = codes_of(whole.user.take(rows))
+    names = distinct.to_pylist()
     _, first = np.unique(code, return_index=True)
     for at in first.tolist():
         yield Fact(int(record[rows[at]]), names[code[at]], ZONE, None, None)

@@ -186,7 +186,7 @@ def sampled(block: bytes, n: int, fields_of: Callable[[list[Any]], Mapping[str, 
 
 def _left(piece: Piece, name: str, wanted: Wanted, out: Any, columns: Columns) -> Iterator[Any]:
     """Add the ordinary records of some lines, and yield the others: whole lines, or elements of the lists in them."""
-    lines = Rows(piece.rows, np.zeros(len(piece.parsed), np.bool_))
+    lines = Rows.of(piece.rows)
     rows, row = (lines, np.arange(len(lines))) if columns.elements is None else _elements(lines, columns.elements)
     found = columns.read(rows, lines)
     line_of = piece.parsed[row]
@@ -227,7 +227,7 @@ def _elements(lines: Rows, path: str) -> tuple[Rows, np.ndarray]:
     for step in path.split("/"):
         rows.mark(~rows.given(step.removesuffix("[]")))
         rows = rows.within(step)
-    return Rows(rows.array, np.zeros(len(rows), np.bool_)), parents(rows)
+    return Rows.of(rows.array), parents(rows)
 
 
 def _keep(out: Any, found: Found, record: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco.adapters.columns.fields import codes_of
 from omnireco.adapters.people import ZONE, Fact
 
 if TYPE_CHECKING:
@@ -119,9 +120,8 @@ def _arrow(part: Any, n: int) -> Any:
 def _objects(part: Any, n: int) -> np.ndarray:
     if part is None or isinstance(part, str):
         return np.full(n, part, object)
-    encoded = part.dictionary_encode()
-    names = np.array([*encoded.dictionary.to_pylist(), None], object)
-    return names[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    code, texts = codes_of(part)
+    return np.array([*texts.to_pylist(), None], object)[code]
 
 
 def _times(rest: pd.Series, parts: list[np.ndarray], order: np.ndarray | None) -> pd.Series:
@@ -156,15 +156,14 @@ def zone_facts(chunks: Sequence[Chunk]) -> list[Fact]:
     record, at = (
         np.concatenate(parts) for parts in zip(*((one.record, one.columns["at"]) for one in chunks), strict=True)
     )
-    users, zones = (
-        pa.chunked_array([one.columns[name] for one in chunks]).combine_chunks().dictionary_encode()
+    (user, users), (zone, zones) = (
+        codes_of(pa.chunked_array([one.columns[name] for one in chunks]).combine_chunks())
         for name in ("user_id", "timezone")
     )
-    user, zone = (np.asarray(one.indices.to_numpy(zero_copy_only=False)) for one in (users, zones))
     order = np.lexsort([at, zone, user])
     rows = order[np.append((np.diff(user[order]) != 0) | (np.diff(zone[order]) != 0), True)]
     first = record[np.unique(user, return_index=True)[1]]  # the order of people is that of their first records
-    names, places = (np.array(one.dictionary.to_pylist(), object) for one in (users, zones))
+    names, places = (np.array(one.to_pylist(), object) for one in (users, zones))
     columns = (first[user[rows]], names[user[rows]], at[rows], places[zone[rows]])
     lists = zip(*(column.tolist() for column in columns), strict=True)
     return [Fact(number, who, ZONE, when, where) for number, who, when, where in lists]

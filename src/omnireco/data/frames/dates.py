@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
+from omnireco._core.units import DAY_US, HOUR_US, QUARTER_US
 
-__all__ = ["are_midnights", "dates_among"]
+__all__ = ["FEWEST_MIXED", "FEWEST_OF_UTC", "are_midnights", "dates_among"]
 
-_QUARTER = 15 * MINUTE_US  # 256 times an odd number
 _SHIFTS = (HOUR_US // 2, HOUR_US, 2 * HOUR_US)  # by which clocks are put forward
-_FEWEST_OF_UTC, _FEWEST_DAYS, _FEWEST_MIXED = 3, 5, 20
+FEWEST_OF_UTC, FEWEST_MIXED = 3, 20
+_FEWEST_DAYS = 5
 _MOST_OF_UTC, _MOST_OF_OTHERS = 0.5, 0.95
 
 
@@ -42,16 +42,16 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     """
     found = np.zeros(at.size, np.bool_)
     whole = _quarters(at)  # few where these are times, and all that is looked at from here on
-    if whole.size < _FEWEST_OF_UTC:
+    if whole.size < FEWEST_OF_UTC:
         return found
     if whole.size == at.size and are_midnights(at):
         return np.ones(at.size, np.bool_)
     rows, own = np.bincount(group), group[whole]
     n_whole = np.bincount(own, minlength=rows.size)
-    for kind in np.flatnonzero((rows >= _FEWEST_OF_UTC) & (n_whole == rows)).tolist():
+    for kind in np.flatnonzero((rows >= FEWEST_OF_UTC) & (n_whole == rows)).tolist():
         inside = whole[own == kind]
         found[inside] = are_midnights(at[inside])
-    for kind in np.flatnonzero((rows >= _FEWEST_MIXED) & (2 * n_whole > rows)).tolist():
+    for kind in np.flatnonzero((rows >= FEWEST_MIXED) & (2 * n_whole > rows)).tolist():
         inside = whole[own == kind]
         found[_mostly_midnights(at, inside, int(rows[kind]))] = True
     return found
@@ -60,7 +60,7 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
 def _quarters(at: np.ndarray) -> np.ndarray:
     """Return the positions of instants at a whole quarter of an hour: a multiple of 256 microseconds, to begin with."""
     some = np.flatnonzero((at & 255) == 0)
-    return some[at[some] % _QUARTER == 0]
+    return some[at[some] % QUARTER_US == 0]
 
 
 def _mostly_midnights(at: np.ndarray, inside: np.ndarray, n_rows: int) -> np.ndarray:
@@ -80,12 +80,12 @@ def _mostly_midnights(at: np.ndarray, inside: np.ndarray, n_rows: int) -> np.nda
 
 def are_midnights(at: np.ndarray) -> bool:
     """Return whether instants on some days (3 of UTC, 5 of others) are all midnight in one zone, whichever it is."""
-    if (at % _QUARTER).any():
+    if (at % QUARTER_US).any():
         return False
     days = np.unique(at)
     clock = days % DAY_US
     hours = np.unique(clock)
-    if days.size < (_FEWEST_OF_UTC if not clock.any() else _FEWEST_DAYS) or hours.size > 2:
+    if days.size < (FEWEST_OF_UTC if not clock.any() else _FEWEST_DAYS) or hours.size > 2:
         return False
     if hours.size == 1:
         return True

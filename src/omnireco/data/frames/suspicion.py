@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, from_microseconds, shown
-from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
+from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US, QUARTER_US
 from omnireco.data.frames.placeholders import placeholders
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.shapes import Events
@@ -21,7 +21,6 @@ from omnireco.errors import ParameterError
 __all__ = ["check_events", "fingerprint", "is_return", "late_outliers", "repeats"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
-_QUARTER_US = 15 * MINUTE_US
 _FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times of people stay far below
 _PAUSE_US = 2 * HOUR_US
 _1971_US = 365 * DAY_US
@@ -142,10 +141,10 @@ def _round_times(log: Events) -> list[Finding]:
     found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
     timed = np.flatnonzero(log.timed)
     clock = log.at[timed] % DAY_US
-    quarters = np.bincount(clock[clock % _QUARTER_US == 0] // _QUARTER_US, minlength=96)
+    quarters = np.bincount(clock[clock % QUARTER_US == 0] // QUARTER_US, minlength=96)
     often = int(quarters.argmax())
     if quarters[often] >= _FEWEST_ROUND and quarters[often] > _MOST_AT_ONCE * timed.size:
-        rows = timed[clock == often * _QUARTER_US]
+        rows = timed[clock == often * QUARTER_US]
         what = (
             f"the time is exactly {often // 4:02d}:{often % 4 * 15:02d} UTC, which may be somebody's midnight, in "
             f"{rows.size / timed.size:.0%} of the events that have an hour"

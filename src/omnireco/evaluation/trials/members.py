@@ -72,8 +72,11 @@ def foretold(estimator: Any, n_items: int, n_fits: int) -> None:
 
 def _is_whole(estimator: Any) -> bool:
     own = estimator.get_params(deep=False)
-    ease = {"regularization", "neighbors", "dropout"} <= own.keys() and own["neighbors"] is None
-    return ease or {"regularization", "context_steps"} <= own.keys()
+    return _is_ease_of_all(own) or {"regularization", "context_steps"} <= own.keys()
+
+
+def _is_ease_of_all(own: dict[str, Any]) -> bool:
+    return {"regularization", "neighbors", "dropout"} <= own.keys() and own["neighbors"] is None
 
 
 def _lighter(estimator: Any) -> Any:
@@ -82,8 +85,7 @@ def _lighter(estimator: Any) -> Any:
         light = {name: _lighter(one) for name, one in own["models"].items()}
         same = all(light[name] is one for name, one in own["models"].items())
         return estimator if same else estimator.replace(models=light)
-    whole = {"regularization", "neighbors", "dropout"} <= own.keys() and own["neighbors"] is None
-    if not whole or own["diagonal"] or own["kept_weight"]:
+    if not _is_ease_of_all(own) or own["diagonal"] or own["kept_weight"]:
         return estimator
     return estimator.replace(neighbors=_NEIGHBORS)
 
